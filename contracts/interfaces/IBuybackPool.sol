@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @title IBuybackPool
+/// @notice One pair per series: liquidity providers' cash buys units at fair value less a spread, and sells the
+/// inventory at fair value plus a spread. Linear inventory skew with the exact integral, so trading in pieces gains
+/// nothing. Trades never write a price. DESIGN section 4.3.
+interface IBuybackPool {
+    struct State {
+        /// quote units that belong to LP shares (pending deposits excluded)
+        uint128 cash;
+        /// units owned, 18 decimals
+        uint96 inventory;
+        uint96 inventoryMax;
+        /// quote units deposited, waiting for the next epoch boundary
+        uint128 pendingDeposits;
+        /// quote units that may still leave in the current bucket
+        uint128 outflowLeft;
+        uint32 settledEpoch;
+    }
+
+    error StaleValue(uint16 series);
+    error InventoryFull(uint256 inventory, uint256 max);
+    error OutflowExhausted(uint256 left, uint256 needed);
+    error MinQuoteNotMet(uint256 quote, uint256 minQuote);
+    error MaxQuoteExceeded(uint256 quote, uint256 maxQuote);
+    error NotEnoughInventory(uint256 inventory, uint256 units);
+    error NotEnoughShares(uint256 shares, uint256 wanted);
+    error ZeroAmount();
+    error OnlyQueue(address caller);
+    /// @notice The first-loss account's LP shares leave only when no other LP share is left.
+    error FirstLossExitsLast();
+    error AmountTooLarge(uint256 amount);
+
+    event Sold(address indexed seller, address indexed to, uint256 units, uint256 quote);
+    event Bought(address indexed buyer, address indexed to, uint256 units, uint256 quote);
+    event DepositRequested(address indexed provider, uint256 quote, uint32 activeFrom);
+    event WithdrawRequested(address indexed provider, uint256 shares, uint32 activeFrom);
+    event EpochRolled(uint32 indexed epoch, uint256 cash, uint256 inventory, uint256 shares);
+    /// @notice The deposit could not be priced at the boundary (stale value) and waits in `withdrawSettled`.
+    event DepositReturned(address indexed provider, uint256 quote);
+    event LpWithdrawn(address indexed provider, uint256 shares, uint256 quote, uint256 units);
+
+    function seriesId() external view returns (uint16);
+    function unit() external view returns (address);
+    function quoteToken() external view returns (address);
+    function fairValue() external view returns (address);
+    function queue() external view returns (address);
+    /// @notice Its LP shares do not move and exit last; the pool's output is its own while nobody holds LP shares.
+    function firstLoss() external view returns (address);
+    /// @notice LP withdrawals that were settled and wait to be taken.
+    function settledOf(address provider) external view returns (uint256 quote, uint256 units);
+    /// @notice Deposits and withdrawals of past epochs that `roll` has not handed out yet (it takes 20 a call).
+    function backlog() external view returns (uint256);
+    /// @notice The TWAB token of LP shares.
+    function lpShare() external view returns (address);
+    function state() external view returns (State memory);
+    /// @notice Quote units paid for selling `units` to the pool now, rounded down.
+    function quoteSell(uint256 units) external view returns (uint256);
+    /// @notice Quote units charged for buying `units` from the pool now, rounded up.
+    function quoteBuy(uint256 units) external view returns (uint256);
+    /// @notice Sells `units` (transferFrom the caller) for at least `minQuote`, paid to `to`.
+    function sell(uint256 units, uint256 minQuote, address to) external returns (uint256 quote);
+    function buy(uint256 units, uint256 maxQuote, address to) external returns (uint256 quote);
+    /// @notice Deposits quote; LP shares are minted at the next epoch boundary at the ask base. If inventory cannot be
+    /// priced then (stale value), the deposit is given back through `withdrawSettled`.
+    function deposit(uint256 quote) external;
+    /// @notice Burns LP shares at the next epoch boundary for a pro rata part of cash and units.
+    function requestWithdraw(uint256 shares) external;
+    /// @notice Applies what waited for the epoch boundary. Every entry point calls it; anyone may.
+    function roll() external;
+    /// @notice Takes settled LP withdrawals: pro rata cash and units, no price.
+    /// @dev If the quote token refuses the transfer, the units still go out and the quote stays owed.
+    function withdrawSettled(address to) external returns (uint256 quote, uint256 units);
+    /// @notice Takes up to `units` from the exit queue at the pool's price. Only the queue.
+    function queueSettle(uint256 units) external returns (uint256 taken, uint256 quote);
+    /// @notice Pays credit of settled claims, which is senior to LP shares. Only the queue.
+    function queuePay(address to, uint256 quote) external;
+}

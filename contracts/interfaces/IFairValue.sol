@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @title IFairValue
+/// @notice Fair value of one unit of a series, in sats, from the registry and the fleet reports. DESIGN section 4.3.
+/// @dev raw = median(H, q, D); published value moves at most 2 % per epoch; the clamp never favours a seller:
+/// A series' first valuation sets published = previous = raw. Inputs that are not known yet are left out: of two the
+/// lower counts. D is unknown until the series first earned; H is always known. q counts while it is at most 3 epochs
+/// old, else raw = min(H, D). D = sum over lifeEpochs of (r - opex) (1 - discount)^i + scrap (1 - discount)^n, where r is
+/// (pots + deductions) / work of the last 3 reports x H/s per unit x 28,800, and opex the registry's; never below scrap.
+/// bid base = min(raw, FMV_t, FMV_t-1), ask base = max(raw, FMV_t, FMV_t-1).
+interface IFairValue {
+    /// @notice All in sats per whole unit, times 2^32.
+    struct Valuation {
+        uint32 epoch;
+        uint128 schedule;
+        uint128 hardware;
+        uint128 discounted;
+        uint128 raw;
+        uint128 published;
+        uint128 previous;
+    }
+
+    /// @notice Schedule of one series. Fractions are in parts per million.
+    struct Params {
+        /// sats per whole unit when new, times 2^32
+        uint128 initialValue;
+        /// scrap as a fraction of the initial value
+        uint32 scrapPpm;
+        /// loss per 30 days of what is above scrap
+        uint32 decayPpm;
+        /// discount per epoch in the cash-flow sum
+        uint32 discountPpm;
+        /// epochs of remaining service life
+        uint32 lifeEpochs;
+    }
+
+    error WrongReport(uint32 epoch);
+    /// @dev series is zero: a report is valued as a whole.
+    error AlreadyValued(uint16 series, uint32 epoch);
+    error NoValue(uint16 series);
+    error UnknownSeries(uint16 series);
+    error BadParams(uint16 series);
+
+    event Valued(uint16 indexed series, uint32 indexed epoch, Valuation valuation, uint64 quotePerBtc);
+    event ParamsSet(uint16 indexed series, Params params);
+
+    function setParams(uint16 series, Params calldata params) external;
+    /// @notice Values every series of a posted report; `reportData` is `abi.encode(FleetReport)` and must hash to what
+    /// the oracle stored. Anyone may call, once per epoch.
+    function update(bytes calldata reportData) external;
+    function valuation(uint16 series) external view returns (Valuation memory);
+    /// @notice Quote units per whole unit, rounded down, at the lower of the last two prices of BTC.
+    function bidBase(uint16 series) external view returns (uint256);
+    /// @notice Quote units per whole unit, rounded up, at the higher of the last two prices of BTC.
+    function askBase(uint16 series) external view returns (uint256);
+    function params(uint16 series) external view returns (Params memory);
+    function registry() external view returns (address);
+    function oracle() external view returns (address);
+    /// @notice True while the last valued report is no older than 1.25 epochs, counted from the end of its epoch or from
+    /// its oldest observation, whichever is later.
+    function fresh(uint16 series) external view returns (bool);
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @title ISeriesRegistry
+/// @notice Series of machines and the hardware that backs their units. All units that a batch backs are minted to the
+/// primary sale when the batch is registered, so a buyer never earns another's machines.
+/// @dev Registration needs the quorum's attestation of the batch: an EIP-712 `Batch` under this contract's domain
+/// (name "Liquid Hashrate SeriesRegistry", version "1").
+interface ISeriesRegistry {
+    /// @notice SHA-256 = 1, Scrypt = 2, Equihash = 3, kHeavyHash = 4.
+    struct SeriesParams {
+        uint8 algorithm;
+        uint16 generation;
+        /// hashes per second that one whole unit (1e18) stands for
+        uint64 hashratePerUnit;
+        /// millijoule per 1e12 hashes
+        uint32 millijoulePerTerahash;
+        /// unix seconds at which the first machine went into service
+        uint40 serviceDate;
+        /// running cost in sats per epoch and whole unit, times 2^32
+        uint64 opexPerUnit;
+        /// restricts who may receive from the sale or another holder; zero: nobody is restricted
+        address policy;
+        string model;
+        string name;
+        string symbol;
+    }
+
+    struct Series {
+        address unit;
+        uint8 algorithm;
+        uint16 generation;
+        uint64 hashratePerUnit;
+        uint32 millijoulePerTerahash;
+        uint40 serviceDate;
+        uint64 opexPerUnit;
+        address policy;
+        /// units backed by registered machines, 18 decimals; equals the token's total supply
+        uint96 backedUnits;
+        uint32 machines;
+        bytes32 lastMachineRoot;
+    }
+
+    /// @notice What the quorum attests. `machineRoot` is the Merkle root of leaves keccak256(vendor || serial).
+    struct Batch {
+        uint16 series;
+        uint32 machines;
+        uint96 units;
+        bytes32 machineRoot;
+        bytes32 evidence;
+        /// equals the series' batch counter, so an attestation is used once
+        uint32 nonce;
+    }
+
+    error UnknownSeries(uint16 series);
+    error WrongNonce(uint32 expected, uint32 found);
+    error EmptyBatch();
+    error UnknownAlgorithm(uint8 algorithm);
+    error ZeroHashrate();
+
+    event SeriesCreated(uint16 indexed series, address unit, SeriesParams params);
+    event VenueAdded(address venue);
+    event BatchRegistered(uint16 indexed series, uint32 indexed nonce, Batch batch);
+
+    /// @notice Deploys the series' unit token. Restricted to the operator role.
+    function createSeries(SeriesParams calldata params) external returns (uint16 series, address unit);
+    /// @notice Mints `batch.units` to the primary sale. `signatures` by distinct signers, signer addresses ascending.
+    function registerBatch(Batch calldata batch, bytes[] calldata signatures) external;
+    function series(uint16 id) external view returns (Series memory);
+    /// @notice Series ids run from 1 to this number.
+    function seriesCount() external view returns (uint16);
+    function batchCount(uint16 id) external view returns (uint32);
+    function batchDigest(Batch calldata batch) external view returns (bytes32);
+    /// @notice Adds an exit venue (market, pool, queue): no transfer policy is consulted for what it sends, receives or
+    /// settles. Restricted, append-only.
+    function addVenue(address venue) external;
+    function isVenue(address account) external view returns (bool);
+    function primarySale() external view returns (address);
+    function oracle() external view returns (address);
+}
