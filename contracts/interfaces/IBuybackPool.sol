@@ -48,6 +48,8 @@ interface IBuybackPool {
     function queue() external view returns (address);
     /// @notice Its LP shares do not move and exit last; the pool's output is its own while nobody holds LP shares.
     function firstLoss() external view returns (address);
+    /// @notice Quote of settled claims that was not taken yet: senior to LP shares, not part of cash.
+    function owedToClaims() external view returns (uint256);
     /// @notice LP withdrawals that were settled and wait to be taken.
     function settledOf(address provider) external view returns (uint256 quote, uint256 units);
     /// @notice Deposits and withdrawals of past epochs that `roll` has not handed out yet (it takes 20 a call).
@@ -55,10 +57,12 @@ interface IBuybackPool {
     /// @notice The TWAB token of LP shares.
     function lpShare() external view returns (address);
     function state() external view returns (State memory);
-    /// @notice Quote units paid for selling `units` to the pool now, rounded down.
+    /// @notice Quote units paid for selling `units` to the pool now, rounded down. Reverts with a stale value or a full
+    /// inventory: then the exit queue takes units still.
     function quoteSell(uint256 units) external view returns (uint256);
     /// @notice Quote units charged for buying `units` from the pool now, rounded up.
     function quoteBuy(uint256 units) external view returns (uint256);
+    /// @dev Queued units come first: of the bucket only what they would not use up at the bid base is for instant sales.
     /// @notice Sells `units` (transferFrom the caller) for at least `minQuote`, paid to `to`.
     function sell(uint256 units, uint256 minQuote, address to) external returns (uint256 quote);
     function buy(uint256 units, uint256 maxQuote, address to) external returns (uint256 quote);

@@ -75,6 +75,8 @@ interface IEpochLedger {
     error AccSumTooLarge(uint256 limit, uint256 found);
     error DeferredWithBatches();
     error TooManyWrappers();
+    /// @notice The wrapper is on the list, or its first-loss account is a wrapper.
+    error BadWrapper(address wrapper);
     error BatonAlreadySet();
     error BatonNotSet();
     error UnknownBatch(uint32 epoch, uint16 batch);

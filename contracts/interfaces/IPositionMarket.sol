@@ -46,7 +46,7 @@ interface IPositionMarket {
     event OrderCancelled(bytes32 indexed orderHash, address indexed maker);
     event GroupCancelled(address indexed maker, uint64 indexed group);
 
-    /// @notice Fills `baseFill` units of a signed order. Rounds against the taker.
+    /// @notice Fills `baseFill` units of a signed order. Rounds against the taker. EIP-1271 makers are asked.
     /// @return quoteFilled what changed hands in quote units
     function fill(Order calldata order, bytes calldata signature, uint256 baseFill)
         external
@@ -54,6 +54,7 @@ interface IPositionMarket {
     function cancel(Order calldata order) external;
     /// @notice Cancels every order of the caller with this group, for ever.
     function cancelGroup(uint64 group) external;
+    /// @notice The EIP-712 digest that the maker signs (with the domain), and the order's id in events.
     function orderHash(Order calldata order) external view returns (bytes32);
     /// @notice Units already filled; `cancelled` covers the order and its group.
     function orderState(Order calldata order) external view returns (uint256 filled, bool cancelled);

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {FixedPointMathLib as Math} from "solady/utils/FixedPointMathLib.sol";
+import {IFairValue} from "./interfaces/IFairValue.sol";
+import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
+import {ISeriesRegistry} from "./interfaces/ISeriesRegistry.sol";
+import {ReportHash} from "./libraries/ReportHash.sol";
+import {ValueMath} from "./libraries/ValueMath.sol";
+
+/// @title FairValue
+/// @notice Values every series once per report. Nothing that trades can write a price.
+contract FairValue is IFairValue, AccessManaged {
+    /// @dev income of one report: `sats:128 | work:128`
+    struct Income {
+        uint128 sats;
+        uint128 work;
+    }
+
+    /// @dev hardware price as last quoted, and how many reports are in the income ring
+    struct History {
+        uint128 hardwarePrice;
+        uint32 hardwareEpoch;
+        uint32 observedAt;
+        bool earned;
+        uint8 next;
+        Income[3] ring;
+    }
+
+    /// @dev quote units per BTC in the last two valued reports
+    struct Prices {
+        uint32 epoch;
+        uint64 current;
+        uint64 previous;
+    }
+
+    uint256 private constant _EPOCH = 28_800;
+    uint256 private constant _MAX_AGE = 36_000;
+    uint256 private constant _HARDWARE_EPOCHS = 3;
+
+    /// @inheritdoc IFairValue
+    address public immutable registry;
+    /// @inheritdoc IFairValue
+    address public immutable oracle;
+    mapping(uint16 series => Params) private _params;
+    mapping(uint16 series => Valuation) private _valuations;
+    mapping(uint16 series => History) private _histories;
+    Prices private _prices;
+
+    constructor(address authority, address registry_, address oracle_) AccessManaged(authority) {
+        registry = registry_;
+        oracle = oracle_;
+    }
+
+    /// @inheritdoc IFairValue
+    function setParams(uint16 series, Params calldata newParams) external restricted {
+        if (series == 0 || series > ISeriesRegistry(registry).seriesCount()) revert UnknownSeries(series);
+        if (
+            newParams.initialValue == 0 || newParams.scrapPpm > ValueMath.PPM || newParams.decayPpm > ValueMath.PPM
+                || newParams.discountPpm > ValueMath.PPM || newParams.lifeEpochs > 50_000
+                || newParams.initialValue > type(uint96).max
+        ) revert BadParams(series);
+        _params[series] = newParams;
+        emit ParamsSet(series, newParams);
+    }
+
+    /// @inheritdoc IFairValue
+    function update(bytes calldata reportData) external {
+        IFleetOracle.FleetReport memory report = abi.decode(reportData, (IFleetOracle.FleetReport));
+        bytes32 stored = IFleetOracle(oracle).reportHash(report.epoch);
+        if (stored == 0 || stored != ReportHash.hashOf(report)) revert WrongReport(report.epoch);
+        if (report.epoch <= _prices.epoch) revert AlreadyValued(0, report.epoch);
+        uint64 previous = _prices.current == 0 ? report.quotePerBtc : _prices.current;
+        _prices = Prices(report.epoch, report.quotePerBtc, previous);
+        for (uint256 i = 0; i < report.series.length; ++i) {
+            if (_params[report.series[i].series].initialValue != 0) _value(report, report.series[i]);
+        }
+    }
+
+    /// @dev Values one series of the report.
+    function _value(IFleetOracle.FleetReport memory report, IFleetOracle.SeriesReport memory line) private {
+        History storage mem = _histories[line.series];
+        _remember(mem, report, line);
+        Valuation storage v = _valuations[line.series];
+        bool young = v.epoch == 0;
+        ISeriesRegistry.Series memory s = ISeriesRegistry(registry).series(line.series);
+        Params memory p = _params[line.series];
+        uint256 end = (uint256(report.epoch) + 1) * _EPOCH;
+
+        uint256 schedule = ValueMath.schedule(p, end > s.serviceDate ? end - s.serviceDate : 0);
+        uint256 hardware = mem.hardwarePrice == 0 || mem.hardwareEpoch + _HARDWARE_EPOCHS < report.epoch
+            ? 0
+            : ValueMath.hardware_floor(mem.hardwarePrice, s.hashratePerUnit, report.quotePerBtc);
+        uint256 discounted = mem.earned ? ValueMath.discounted(p, _income(mem, s.hashratePerUnit), s.opexPerUnit) : 0;
+        uint256 raw = ValueMath.combine(schedule, hardware, discounted);
+
+        v.epoch = report.epoch;
+        v.schedule = uint128(schedule);
+        v.hardware = uint128(hardware);
+        v.discounted = uint128(discounted);
+        v.raw = uint128(raw);
+        v.previous = young ? uint128(raw) : v.published;
+        v.published = uint128(ValueMath.clamp(raw, v.previous));
+        emit Valued(line.series, report.epoch, v, report.quotePerBtc);
+    }
+
+    /// @dev Keeps what later reports need of this one.
+    function _remember(
+        History storage mem,
+        IFleetOracle.FleetReport memory report,
+        IFleetOracle.SeriesReport memory line
+    ) private {
+        mem.observedAt = uint32(report.observedAt);
+        if (line.hardwarePrice != 0) {
+            mem.hardwarePrice = line.hardwarePrice;
+            mem.hardwareEpoch = report.epoch;
+        }
+        uint256 sats = line.deductions;
+        for (uint256 i = 0; i < line.pots.length; ++i) {
+            sats += line.pots[i].sats;
+        }
+        if (sats != 0) mem.earned = true;
+        mem.ring[mem.next] = Income(uint128(sats), line.work);
+        mem.next = (mem.next + 1) % 3;
+    }
+
+    /// @dev Sats per whole unit and epoch over the last three reports, times 2^32.
+    function _income(History storage mem, uint256 hashratePerUnit) private view returns (uint256) {
+        uint256 sats = 0;
+        uint256 work = 0;
+        for (uint256 i = 0; i < 3; ++i) {
+            sats += mem.ring[i].sats;
+            work += mem.ring[i].work;
+        }
+        return work == 0 ? 0 : Math.min(Math.fullMulDiv(sats << 32, hashratePerUnit * _EPOCH, work), type(uint112).max);
+    }
+
+    /* VIEWS */
+
+    /// @inheritdoc IFairValue
+    function params(uint16 series) external view returns (Params memory) {
+        return _params[series];
+    }
+
+    /// @inheritdoc IFairValue
+    function valuation(uint16 series) public view returns (Valuation memory v) {
+        v = _valuations[series];
+        if (v.epoch == 0) revert NoValue(series);
+    }
+
+    /// @inheritdoc IFairValue
+    function bidBase(uint16 series) external view returns (uint256) {
+        Valuation memory v = valuation(series);
+        uint256 sats = Math.min(v.raw, Math.min(v.published, v.previous));
+        return sats * Math.min(_prices.current, _prices.previous) / ValueMath.BTC_Q32;
+    }
+
+    /// @inheritdoc IFairValue
+    function askBase(uint16 series) external view returns (uint256) {
+        Valuation memory v = valuation(series);
+        uint256 sats = Math.max(v.raw, Math.max(v.published, v.previous));
+        return Math.divUp(sats * Math.max(_prices.current, _prices.previous), ValueMath.BTC_Q32);
+    }
+
+    /// @inheritdoc IFairValue
+    function fresh(uint16 series) external view returns (bool) {
+        Valuation storage v = _valuations[series];
+        if (v.epoch == 0) return false;
+        uint256 since = Math.max((uint256(v.epoch) + 1) * _EPOCH, _histories[series].observedAt);
+        return block.timestamp <= since + _MAX_AGE;
+    }
+}
