@@ -1,0 +1,105 @@
+//! HTTP between signers, and for operators. What matters carries its own signature, so reading needs no key.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use domain::EpochId;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    batch::{Attestation, BatchFields},
+    observation::{Observation, SignedObservation},
+    signer::{ROUND, Refusal, SignAnswer, SignRequest, Signer},
+};
+
+type Answer<T> = Result<Json<T>, (StatusCode, String)>;
+
+/// Routes.
+pub fn router(signer: Arc<Signer>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/status", get(status))
+        .route("/observation", get(observation))
+        .route("/signed", get(signed))
+        .route("/sign", post(sign))
+        .route("/attest", post(attest))
+        .with_state(signer)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfEpoch {
+    epoch: EpochId,
+}
+
+fn refuse(refusal: Refusal) -> (StatusCode, String) {
+    let status = match refusal {
+        Refusal::Bad(_) => StatusCode::BAD_REQUEST,
+        Refusal::NotNow(_) | Refusal::Bound(_) | Refusal::Disagrees(_) => StatusCode::CONFLICT,
+        Refusal::Trouble(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, refusal.to_string())
+}
+
+async fn health(State(signer): State<Arc<Signer>>) -> Json<Value> {
+    Json(json!({ "status": "ok", "signer": signer.address() }))
+}
+
+async fn observation(
+    State(signer): State<Arc<Signer>>,
+    Query(query): Query<OfEpoch>,
+) -> Answer<SignedObservation> {
+    signer.observe(query.epoch).await.map(Json).map_err(refuse)
+}
+
+async fn signed(State(signer): State<Arc<Signer>>, Query(query): Query<OfEpoch>) -> Answer<Value> {
+    let signed = signer.store.signed(query.epoch, ROUND).await.map_err(|e| refuse(e.into()))?;
+    let request = signed.map(|signed| serde_json::from_str::<Value>(&signed.request)).transpose();
+    let request = request.map_err(|error| refuse(Refusal::Trouble(error.to_string())))?;
+    Ok(Json(request.unwrap_or_default()))
+}
+
+async fn sign(
+    State(signer): State<Arc<Signer>>,
+    Json(request): Json<SignRequest>,
+) -> Answer<SignAnswer> {
+    signer.sign(&request).await.map(Json).map_err(refuse)
+}
+
+async fn attest(
+    State(signer): State<Arc<Signer>>,
+    Json(fields): Json<BatchFields>,
+) -> Answer<Attestation> {
+    let signature = signer.attest(&fields).await.map_err(refuse)?;
+    Ok(Json(Attestation { signature }))
+}
+
+async fn status(State(signer): State<Arc<Signer>>) -> Answer<Value> {
+    let last_signed = signer.store.last_signed().await.map_err(|error| refuse(error.into()))?;
+    let notes = signer.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let epoch = notes.attempt.map(|(epoch, _)| EpochId(epoch));
+    let reading = match epoch {
+        Some(epoch) => {
+            signer.store.observation(epoch).await.map_err(|error| refuse(error.into()))?
+        }
+        None => None,
+    };
+    let reading: Option<Observation> =
+        reading.and_then(|made| serde_json::from_str(&made.body).ok());
+    Ok(Json(json!({
+        "signer": signer.address(),
+        "time": signer.clock.now().to_string(),
+        "lastPosted": notes.last_posted,
+        "lastSigned": last_signed,
+        "attempt": notes.attempt.map(|(epoch, attempt)| json!({ "epoch": epoch, "attempt": attempt.to_string() })),
+        "reading": reading,
+        "peers": notes.peers,
+        "trouble": notes.trouble,
+    })))
+}

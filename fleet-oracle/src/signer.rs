@@ -1,0 +1,292 @@
+//! One signer: observes once per epoch, signs once per epoch and round, attests batches that it knows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
+
+use alloy::{
+    primitives::{Address, B256},
+    signers::{SignerSync, local::PrivateKeySigner},
+};
+use clock::Clock;
+use domain::{EpochId, SeriesId};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    batch::{self, BatchFields, MachineList},
+    chain::Chain,
+    config::Config,
+    observation::{Domain, Observation, SignedObservation},
+    reading::Reader,
+    report::{ChainView, Combined, Tolerances, agrees, combine},
+    store::{Signed, Store, StoreError},
+};
+
+/// The round of a report of production.
+pub const ROUND: u16 = 0;
+
+/// A request to sign: the observations that the report follows from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignRequest {
+    /// Epoch.
+    pub epoch: EpochId,
+    /// Signed observations of distinct signers, any order.
+    pub observations: Vec<SignedObservation>,
+}
+
+/// A signature over the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignAnswer {
+    /// What was signed.
+    pub digest: B256,
+    /// 65 bytes, hex.
+    pub signature: String,
+}
+
+/// Why a signer refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The request is of no use, now or ever.
+    #[error("{0}")]
+    Bad(String),
+    /// Not now: the epoch is not over, or not the next one.
+    #[error("{0}")]
+    NotNow(String),
+    /// This signer has signed another report of this epoch and round.
+    #[error("this signer is bound to digest {0} for this epoch and round")]
+    Bound(B256),
+    /// It sees something else itself.
+    #[error("{0}")]
+    Disagrees(String),
+    /// Its own sources or its store fail.
+    #[error("{0}")]
+    Trouble(String),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}
+
+impl From<evm::Error> for Refusal {
+    fn from(error: evm::Error) -> Self {
+        Self::Trouble(error.to_string())
+    }
+}
+
+/// What `/status` shows beside the store.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// Last epoch whose report this signer saw on chain.
+    pub last_posted: Option<u32>,
+    /// Epoch and attempt at hand.
+    pub attempt: Option<(u32, u64)>,
+    /// Last trouble.
+    pub trouble: Option<String>,
+    /// Peers by their last answer.
+    pub peers: BTreeMap<Address, String>,
+}
+
+/// One signer process.
+#[derive(Debug)]
+pub struct Signer {
+    /// Configuration.
+    pub config: Config,
+    /// The contracts.
+    pub chain: Chain,
+    /// Chain time.
+    pub clock: Clock,
+    /// Own store.
+    pub store: Store,
+    /// What signatures are bound to.
+    pub domain: Domain,
+    /// Status.
+    pub notes: Mutex<Notes>,
+    key: PrivateKeySigner,
+    reader: Reader,
+    machines: MachineList,
+    /// One reading at a time.
+    reading: tokio::sync::Mutex<()>,
+}
+
+impl Signer {
+    /// Puts a signer together.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        chain: Chain,
+        clock: Clock,
+        store: Store,
+        key: PrivateKeySigner,
+        machines: MachineList,
+    ) -> Self {
+        let deployment = chain.deployment();
+        let domain = Domain {
+            chain_id: deployment.chain_id,
+            oracle: deployment.fleet_oracle,
+            registry: deployment.series_registry,
+        };
+        let reader = Reader::new(config.clone());
+        let (notes, reading) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { config, chain, clock, store, domain, notes, key, reader, machines, reading }
+    }
+
+    /// This signer's address.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        self.key.address()
+    }
+
+    /// Changes the notes for `/status`.
+    pub fn note(&self, change: impl FnOnce(&mut Notes)) {
+        change(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Chain time at which an epoch is observed.
+    #[must_use]
+    pub fn due(&self, epoch: EpochId) -> u64 {
+        epoch.end().saturating_add(self.config.timing.observe_after_seconds)
+    }
+
+    /// This signer's observation of an epoch: made once, written down, then the same for ever.
+    ///
+    /// # Errors
+    /// When the epoch is not the next to report or not over, or a source fails.
+    pub async fn observe(&self, epoch: EpochId) -> Result<SignedObservation, Refusal> {
+        let _one_at_a_time = self.reading.lock().await;
+        if let Some(made) = self.store.observation(epoch).await? {
+            return Ok(made);
+        }
+        let now = self.clock.now();
+        let next = self.chain.next_epoch().await?;
+        if epoch != next || now < self.due(epoch) {
+            let due = self.due(next);
+            return Err(Refusal::NotNow(format!(
+                "epoch {next} is next, observed from {due}; it is {now}"
+            )));
+        }
+        let view = self.chain.view().await?;
+        let observation = self.read(&view, now).await?;
+        let made = self.domain.sign(&observation, &self.key).map_err(Refusal::Trouble)?;
+        Ok(self.store.keep_observation(epoch, &made).await?)
+    }
+
+    async fn read(&self, view: &ChainView, now: u64) -> Result<Observation, Refusal> {
+        let read = self.reader.read(&self.store, view, now).await;
+        read.map_err(|error| Refusal::Trouble(error.to_string()))
+    }
+
+    /// Checks the observations and computes their report.
+    ///
+    /// # Errors
+    /// When they are not a quorum of distinct signers' over the next epoch.
+    pub async fn combined(&self, request: &SignRequest) -> Result<(ChainView, Combined), Refusal> {
+        let next = self.chain.next_epoch().await?;
+        if request.epoch != next || self.clock.now() < request.epoch.end() {
+            let asked = request.epoch;
+            return Err(Refusal::NotNow(format!(
+                "epoch {next} is next, not {asked}, or it is not over"
+            )));
+        }
+        let view = self.chain.view().await?;
+        let (mut seen, mut observations) = (BTreeSet::new(), BTreeMap::new());
+        for signed in &request.observations {
+            let opened = self.domain.open(signed, &view.signers);
+            let (signer, observation) = opened.map_err(|error| Refusal::Bad(error.to_string()))?;
+            if !seen.insert(signer) {
+                return Err(Refusal::Bad(format!("two observations of {signer}")));
+            }
+            observations.insert(signer, observation);
+        }
+        let observations: Vec<Observation> = observations.into_values().collect();
+        let combined = combine(&view, &observations, &self.deductions());
+        let combined = combined.map_err(|error| Refusal::Bad(error.to_string()))?;
+        Ok((view, combined))
+    }
+
+    fn deductions(&self) -> BTreeMap<SeriesId, u64> {
+        self.config.deductions.iter().map(|one| (one.series, one.sats_per_epoch)).collect()
+    }
+
+    /// Signs the report of these observations, if it follows from them, agrees with this signer's own reading, and
+    /// nothing else was signed for the epoch and round. The binding is on disk before the signature exists.
+    ///
+    /// # Errors
+    /// With the reason, when it does not sign.
+    pub async fn sign(&self, request: &SignRequest) -> Result<SignAnswer, Refusal> {
+        let (view, combined) = self.combined(request).await?;
+        let digest = self.domain.report_digest(&combined.report);
+        if let Some(bound) = self.store.signed(request.epoch, ROUND).await?
+            && bound.digest != digest
+        {
+            return Err(Refusal::Bound(bound.digest));
+        }
+        let made = self.observe(request.epoch).await?;
+        let (_, own) = self
+            .domain
+            .open(&made, &[self.address()])
+            .map_err(|e| Refusal::Trouble(e.to_string()))?;
+        if let Err(why) = self.check(&view, &combined, &own) {
+            // What was observed may have grown since: a receipt confirmed a moment later counts too.
+            let fresh = self.read(&view, self.clock.now()).await?;
+            tracing::info!(epoch = %request.epoch, "reading again: {why}");
+            self.check(&view, &combined, &fresh).map_err(Refusal::Disagrees)?;
+        }
+        let request =
+            serde_json::to_string(request).map_err(|e| Refusal::Trouble(e.to_string()))?;
+        let bound = self.store.bind(view.epoch, ROUND, &Signed { digest, request }).await?;
+        if bound.digest != digest {
+            return Err(Refusal::Bound(bound.digest));
+        }
+        let signature =
+            self.key.sign_hash_sync(&digest).map_err(|e| Refusal::Trouble(e.to_string()))?;
+        Ok(SignAnswer { digest, signature: hex::encode(signature.as_bytes()) })
+    }
+
+    fn check(
+        &self,
+        view: &ChainView,
+        combined: &Combined,
+        own: &Observation,
+    ) -> Result<(), String> {
+        let alone = ChainView { quorum: 1, ..view.clone() };
+        let own_report = combine(&alone, std::slice::from_ref(own), &self.deductions());
+        let own_report = own_report.map_err(|error| error.to_string())?;
+        let tolerances = Tolerances {
+            price: self.config.tolerances.price_ppm,
+            hardware: self.config.tolerances.hardware_ppm,
+            work: self.config.tolerances.work_ppm,
+        };
+        agrees(combined, own, &own_report.report, tolerances)
+    }
+
+    /// Attests a batch that equals the one in this signer's own machine list.
+    ///
+    /// # Errors
+    /// With what differs.
+    pub async fn attest(&self, fields: &BatchFields) -> Result<String, Refusal> {
+        let known = self.machines.find(fields.series, fields.nonce).ok_or_else(|| {
+            Refusal::Disagrees(format!(
+                "this signer knows no batch {} of series {}",
+                fields.nonce, fields.series
+            ))
+        })?;
+        let per_unit = batch::per_unit(&self.chain.registry(), fields.series).await?;
+        let own = known
+            .fields(per_unit)
+            .ok_or_else(|| Refusal::Bad("the batch makes no units".into()))?;
+        if own != *fields {
+            return Err(Refusal::Disagrees(format!(
+                "this signer's machine list makes {own:?}, not {fields:?}"
+            )));
+        }
+        let digest = self.domain.batch_digest(&fields.into());
+        let signature =
+            self.key.sign_hash_sync(&digest).map_err(|e| Refusal::Trouble(e.to_string()))?;
+        Ok(hex::encode(signature.as_bytes()))
+    }
+}

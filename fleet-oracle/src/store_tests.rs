@@ -1,0 +1,115 @@
+//! Tests of the store.
+
+use super::*;
+use domain::{Coin, Production, SeriesId, journal::Line};
+
+fn wanted(n: u8) -> Signed {
+    Signed { digest: B256::repeat_byte(n), request: format!("{{\"n\":{n}}}") }
+}
+
+#[tokio::test]
+async fn one_digest_for_an_epoch_and_round_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("signer.sqlite");
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(store.bind(EpochId(5), 0, &wanted(1)).await.unwrap(), wanted(1));
+    assert_eq!(store.bind(EpochId(5), 0, &wanted(1)).await.unwrap(), wanted(1), "again: the same");
+    assert_eq!(store.bind(EpochId(5), 0, &wanted(2)).await.unwrap(), wanted(1));
+    drop(store);
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(
+        store.bind(EpochId(5), 0, &wanted(2)).await.unwrap(),
+        wanted(1),
+        "after a restart too"
+    );
+    assert_eq!(store.bind(EpochId(5), 1, &wanted(2)).await.unwrap(), wanted(2), "another round");
+    assert_eq!(store.last_signed().await.unwrap(), Some(5));
+}
+
+#[tokio::test]
+async fn two_digests_at_the_same_instant_bind_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
+    let all = futures::future::join_all((0..20).map(|n| {
+        let store = store.clone();
+        async move { store.bind(EpochId(1), 0, &wanted(n)).await.unwrap().digest }
+    }))
+    .await;
+    assert!(all.iter().all(|digest| *digest == all[0]));
+}
+
+#[tokio::test]
+async fn an_observation_is_made_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
+    let made = |n: u8| SignedObservation { body: n.to_string(), signature: "00".into() };
+    assert_eq!(store.keep_observation(EpochId(1), &made(1)).await.unwrap(), made(1));
+    assert_eq!(store.keep_observation(EpochId(1), &made(2)).await.unwrap(), made(1));
+}
+
+fn work(epoch: u32, hashes: u128) -> Production {
+    let (from, to) = (EpochId(epoch).start(), EpochId(epoch).end());
+    let (venue, machine, series) = ("btc".into(), "m".into(), SeriesId(1));
+    Production::Work {
+        from,
+        to,
+        epoch: EpochId(epoch),
+        venue,
+        machine,
+        series,
+        shares: 1,
+        hashes,
+        rejected: 0,
+        stale: 0,
+    }
+}
+
+#[tokio::test]
+async fn the_switching_journal_is_followed_and_a_changed_line_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
+    let mut head = domain::journal::Head::default();
+    let lines: Vec<Line> = [work(3, 10), work(3, 5), work(4, 7)]
+        .iter()
+        .map(|record| {
+            let line = head.append(record).unwrap();
+            head.follow(&line).unwrap();
+            line
+        })
+        .collect();
+    store.take_lines(&lines[..2]).await.unwrap();
+    let mut forged = lines[2].clone();
+    forged.body = serde_json::value::to_raw_value(&work(4, 700)).unwrap();
+    assert!(matches!(store.take_lines(&[forged]).await, Err(StoreError::Journal(_))));
+    store.take_lines(&lines[2..]).await.unwrap();
+    let work = store.work(EpochId(0), EpochId(9)).await.unwrap();
+    let of = |epoch: u32| work[&(EpochId(epoch), "btc".to_owned(), SeriesId(1))];
+    assert_eq!((of(3), of(4)), (15, 7));
+    assert_eq!(store.journal_hash(EpochId(3)).await.unwrap(), lines[1].hash);
+    assert_eq!(store.journal_hash(EpochId(9)).await.unwrap(), lines[2].hash);
+    assert_eq!(store.journal_head().await.unwrap(), head);
+}
+
+#[tokio::test]
+async fn blocks_that_were_taken_back_take_their_outputs_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
+    let block = |height: u64| {
+        let output = crate::attribution::Output {
+            txid: B256::repeat_byte(u8::try_from(height).unwrap()),
+            vout: 0,
+            sats: height,
+        };
+        (StoredBlock { height, hash: height.to_string(), time: height * 100 }, vec![output])
+    };
+    store.add_blocks(&[block(1), block(2), block(3)]).await.unwrap();
+    assert_eq!(store.outputs(3, 300).await.unwrap().len(), 2, "the third is too late");
+    assert_eq!(store.outputs(1, 999).await.unwrap().len(), 1, "the others are too fresh");
+    store.rewind(Some(1)).await.unwrap();
+    assert_eq!(store.block_at_most(99).await.unwrap().unwrap().height, 1);
+    assert_eq!(store.outputs(99, 999).await.unwrap().len(), 1);
+    let trade = crate::attribution::Trade { id: 4, time_ms: 1, coin: Coin::Bch, sold: 2, net: 3 };
+    store.add_trades(std::slice::from_ref(&trade)).await.unwrap();
+    store.add_trades(std::slice::from_ref(&trade)).await.unwrap();
+    assert_eq!(store.trades(Coin::Bch).await.unwrap(), [trade]);
+}
