@@ -1,0 +1,143 @@
+//! Check 8: payouts are in blocks with work, deep enough, and form one unbroken chain of batons.
+
+use bitcoin::{BlockHash, hashes::Hash};
+use evm::bindings::{
+    IBitcoinRelay::noRetargetCall,
+    IEpochLedger::{batonCall, confirmationsCall},
+};
+
+use super::Checked;
+use crate::{
+    Error, Findings, encode,
+    node::outpoint,
+    world::{Payment, World},
+};
+
+/// Least confirmations of a payout on a real network.
+const CONFIRMATIONS: u64 = 6;
+
+pub(super) async fn check(world: &World) -> Checked {
+    let mut findings = Findings::default();
+    findings.faults(world.scan.faults.iter().cloned());
+    let least = confirmations(world, &mut findings).await?;
+    batons(world, &mut findings).await?;
+    let mut deepest = u64::MAX;
+    for proof in world.history.proofs.iter().filter(|proof| world.wants(proof.event.epoch)) {
+        let event = &proof.event;
+        let txid = outpoint(event.txid, 0).txid;
+        let place = format!("epoch {}, batch {}", event.epoch, event.batch);
+        let Some(payment) =
+            world.payments.iter().find(|p| p.epoch.0 == event.epoch && p.batch == event.batch)
+        else {
+            findings.fault(format!(
+                "{place}: {txid} was proven, but no such transaction spends its baton"
+            ));
+            continue;
+        };
+        findings.require(payment.txid == txid, || {
+            format!("{place}: {txid} was proven; the baton was spent by {}", payment.txid)
+        });
+        let block = BlockHash::from_byte_array(event.blockHash.0);
+        findings.require(payment.mined.block == block, || {
+            format!("{place}: proven in block {block}, which is not in the best chain")
+        });
+        let deep = world.scan.confirmations(&payment.mined);
+        deepest = deepest.min(deep);
+        findings.require(deep >= least, || {
+            format!("{place}: {deep} confirmations, {least} are needed")
+        });
+    }
+    let unproven: Vec<&Payment> = world
+        .payments
+        .iter()
+        .filter(|p| {
+            let proofs = &world.history.proofs;
+            !proofs.iter().any(|q| q.event.epoch == p.epoch.0 && q.event.batch == p.batch)
+        })
+        .collect();
+    for payment in unproven {
+        let deep = world.scan.confirmations(&payment.mined);
+        findings.note(format!(
+            "epoch {}: {} has {deep} confirmations, not proven yet",
+            payment.epoch, payment.txid
+        ));
+    }
+    let blocks = world.scan.tip.saturating_sub(world.scan.first).saturating_add(1);
+    if world.history.proofs.is_empty() {
+        return Ok(findings.not_checked("no payout is proven yet"));
+    }
+    Ok(findings.passed(format!(
+        "{} payouts in {blocks} blocks with work; the newest has {deepest} confirmations",
+        world.history.proofs.len()
+    )))
+}
+
+/// What the ledger asks for; fewer than six only on a test network.
+async fn confirmations(world: &World, findings: &mut Findings) -> Result<u64, Error> {
+    let asked = world.chain.call(world.deployment.epoch_ledger, confirmationsCall {}).await?;
+    let test = world.chain.call(world.deployment.bitcoin_relay, noRetargetCall {}).await?;
+    let least = u64::from(asked);
+    findings.require(least >= CONFIRMATIONS || test, || {
+        format!(
+            "the ledger asks for {least} confirmations, {CONFIRMATIONS} are due on a real network"
+        )
+    });
+    if test {
+        findings.note("the relay is in no-retarget mode: this is a test network");
+    }
+    Ok(least)
+}
+
+/// One first baton; each paying epoch spends it as input 0; the ledger's own is the one after the last proven; and
+/// the last is unspent, or spent by a payout that was committed since.
+async fn batons(world: &World, findings: &mut Findings) -> Result<(), Error> {
+    let first = world.history.batons.len();
+    findings.require(first <= 1, || format!("the baton was set {first} times"));
+    for payment in &world.payments {
+        let input = payment.mined.tx.input.first().map(|input| input.previous_output);
+        findings.require(input == Some(payment.spends), || {
+            format!(
+                "epoch {}: {} spends {}, but not as its input 0",
+                payment.epoch, payment.txid, payment.spends
+            )
+        });
+    }
+    let (txid, vout) = {
+        let stored = world.chain.call(world.deployment.epoch_ledger, batonCall {}).await?;
+        (stored.txid, stored.vout)
+    };
+    let stored = outpoint(txid, vout);
+    let moved = world.history.proofs.iter().rfind(|proof| {
+        let count = world
+            .history
+            .commit(proof.event.epoch)
+            .map_or(0, |commit| commit.event.commitment.batches.len());
+        count == 1 || proof.event.batch == crate::world::ROOT_BATCH
+    });
+    let expected = moved.map(|proof| outpoint(proof.event.txid, 0)).or_else(|| {
+        world.history.batons.first().map(|set| outpoint(set.event.txid, set.event.vout))
+    });
+    findings.require(expected.is_none() || expected == Some(stored), || {
+        format!("the ledger's baton is {stored}, that of the last proof another")
+    });
+    let Some((txid, mined)) = world.baton.as_ref().and_then(|baton| world.scan.spender(baton))
+    else {
+        return Ok(());
+    };
+    let next = world.pages.last().map_or(world.deployment.first_epoch, |page| page.epoch.next());
+    let epoch = mined
+        .tx
+        .output
+        .iter()
+        .map(|output| output.script_pubkey.as_bytes())
+        .filter(|script| encode::is_marker(script))
+        .find_map(|script| script.get(6..10)?.try_into().ok().map(u32::from_be_bytes));
+    match epoch {
+        Some(epoch) if epoch >= next.0 => {
+            findings
+                .note(format!("{txid} pays epoch {epoch}, committed after the block read here"));
+        }
+        _ => findings.fault(format!("{txid} spends the baton and pays no committed epoch")),
+    }
+    Ok(())
+}
