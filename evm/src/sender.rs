@@ -17,6 +17,9 @@ use crate::{Error, bindings};
 
 /// Seconds to wait for a receipt.
 const RECEIPT_SECONDS: u64 = 60;
+/// How long a node may take to accept a connection, and to answer.
+const CONNECT: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// A connection that only reads.
 ///
@@ -24,7 +27,7 @@ const RECEIPT_SECONDS: u64 = 60;
 /// When the URL does not parse. The node is not asked yet.
 pub fn connect(url: &str) -> Result<DynProvider, Error> {
     let parsed = url.parse().map_err(|error| bad_url(url, &error))?;
-    let provider = ProviderBuilder::new().connect_http(parsed);
+    let provider = ProviderBuilder::new().connect_reqwest(client(url)?, parsed);
     provider.client().set_poll_interval(Duration::from_millis(150));
     Ok(provider.erased())
 }
@@ -38,7 +41,7 @@ pub fn connect_signing(url: &str, key: PrivateKeySigner) -> Result<DynProvider, 
     let provider = ProviderBuilder::new()
         .with_simple_nonce_management()
         .wallet(EthereumWallet::new(key))
-        .connect_http(parsed);
+        .connect_reqwest(client(url)?, parsed);
     provider.client().set_poll_interval(Duration::from_millis(150));
     Ok(provider.erased())
 }
@@ -61,6 +64,12 @@ pub async fn land<P: Provider, D: CallDecoder>(
         Ok(_) => Err(Error::Failed { what: what.into(), hash }),
         Err(_) => Err(Error::NotMined { what: what.into(), hash, seconds: RECEIPT_SECONDS }),
     }
+}
+
+/// An HTTP client that gives up on a node that hangs: a stalled answer must not stall a service.
+fn client(url: &str) -> Result<reqwest::Client, Error> {
+    let client = reqwest::Client::builder().connect_timeout(CONNECT).timeout(ANSWER);
+    client.build().map_err(|error| bad_url(url, &error))
 }
 
 fn refusal(what: &str, error: &alloy::contract::Error) -> Error {

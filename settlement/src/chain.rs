@@ -1,0 +1,239 @@
+//! The EVM chain as settlement reads it: reports, scripts, wrappers, commitments, all at blocks that stay.
+
+use alloy::{
+    eips::BlockId,
+    primitives::{Address, B256},
+    providers::Provider,
+    sol_types::{SolStruct, SolValue},
+};
+use domain::EpochId;
+use evm::{
+    BlockRef, Deployment, DynProvider, Finality,
+    bindings::{IEpochLedger, IFleetOracle},
+    block_at, decoded, logs_between,
+};
+
+use crate::error::Error;
+
+/// Two endpoints that read, and where our contracts are.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    readers: [DynProvider; 2],
+    /// Our contracts.
+    pub deployment: Deployment,
+}
+
+/// An epoch's report as far as payouts go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Struct hash; zero for a declared gap.
+    pub hash: B256,
+    /// The report; `None` for a gap.
+    pub body: Option<IFleetOracle::FleetReport>,
+}
+
+impl Chain {
+    /// Connects to both endpoints and checks that they speak for the deployment's chain.
+    ///
+    /// # Errors
+    /// When an endpoint does not answer or is on another chain.
+    pub async fn connect(urls: &[String; 2], deployment: Deployment) -> Result<Self, Error> {
+        let [first, second] = urls;
+        let readers = [evm::connect(first)?, evm::connect(second)?];
+        for reader in &readers {
+            deployment.check_chain(reader).await?;
+        }
+        Ok(Self { readers, deployment })
+    }
+
+    /// The endpoint that bulk reads go to.
+    #[must_use]
+    pub const fn reader(&self) -> &DynProvider {
+        let [first, _] = &self.readers;
+        first
+    }
+
+    /// The newest finalized block.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn finalized(&self) -> Result<BlockRef, Error> {
+        Ok(block_at(self.reader(), Finality::Finalized).await?)
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> IEpochLedger::IEpochLedgerInstance<DynProvider> {
+        IEpochLedger::new(self.deployment.epoch_ledger, self.reader().clone())
+    }
+
+    /// The oracle.
+    #[must_use]
+    pub fn oracle(&self) -> IFleetOracle::IFleetOracleInstance<DynProvider> {
+        IFleetOracle::new(self.deployment.fleet_oracle, self.reader().clone())
+    }
+
+    /// The epoch's report at a finalized block, checked against the hash that the oracle keeps; `None` if the epoch is
+    /// not settled there.
+    ///
+    /// # Errors
+    /// When the event does not match the hash, or the node does not answer.
+    pub async fn report(&self, epoch: EpochId, at: &BlockRef) -> Result<Option<Report>, Error> {
+        let (oracle, block) = (self.oracle(), BlockId::hash(at.hash));
+        let settled = oracle.settled(epoch.0).block(block).call().await;
+        if !settled.map_err(|error| rpc("settled", error))? {
+            return Ok(None);
+        }
+        let hash = oracle.reportHash(epoch.0).block(block).call().await;
+        let hash = hash.map_err(|error| rpc("reportHash", error))?;
+        if hash.is_zero() {
+            return Ok(Some(Report { hash, body: None }));
+        }
+        let reports = self.reports(at).await?;
+        let body = reports
+            .into_iter()
+            .find(|report| report.epoch == epoch.0 && report.eip712_hash_struct() == hash);
+        let body = body.ok_or_else(|| {
+            Error::mismatch(epoch, format!("no ReportPosted event hashes to the oracle's {hash}"))
+        })?;
+        Ok(Some(Report { hash, body: Some(body) }))
+    }
+
+    /// Every report posted up to a block, in order.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn reports(&self, at: &BlockRef) -> Result<Vec<IFleetOracle::FleetReport>, Error> {
+        let logs =
+            self.logs::<IFleetOracle::ReportPosted>(self.deployment.fleet_oracle, at).await?;
+        Ok(logs.into_iter().map(|event| event.report).collect())
+    }
+
+    /// Every `E` of a contract up to a block, in order.
+    ///
+    /// # Errors
+    /// When the node does not answer or a log does not decode.
+    pub async fn logs<E: alloy::sol_types::SolEvent>(
+        &self,
+        contract: Address,
+        at: &BlockRef,
+    ) -> Result<Vec<E>, Error> {
+        let topic = Some(E::SIGNATURE_HASH);
+        let from = self.deployment.block;
+        let logs = logs_between(self.reader(), &[contract], topic, from, at.number).await?;
+        Ok(decoded::<E>(&logs)?.into_iter().map(|(event, _)| event).collect())
+    }
+
+    /// Every commitment in the newest block of a node, epoch ascending, each checked against the hash that the ledger
+    /// keeps.
+    ///
+    /// # Errors
+    /// When an event does not match, or the node does not answer.
+    pub async fn commitments(&self) -> Result<Vec<IEpochLedger::Commitment>, Error> {
+        let latest = block_at(self.reader(), Finality::Latest).await?;
+        let logs =
+            self.logs::<IEpochLedger::Committed>(self.deployment.epoch_ledger, &latest).await?;
+        let commitments: Vec<_> = logs.into_iter().map(|event| event.commitment).collect();
+        Ok(commitments)
+    }
+
+    /// The epoch's commitment in the newest block, checked against the ledger's hash; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the event does not match, or the node does not answer.
+    pub async fn commitment(
+        &self,
+        epoch: EpochId,
+    ) -> Result<Option<IEpochLedger::Commitment>, Error> {
+        let hash = self.ledger().commitmentHash(epoch.0).call().await;
+        let hash = hash.map_err(|error| rpc("commitmentHash", error))?;
+        if hash.is_zero() {
+            return Ok(None);
+        }
+        let all = self.commitments().await?;
+        let found = all
+            .into_iter()
+            .find(|c| c.epoch == epoch.0 && alloy::primitives::keccak256(c.abi_encode()) == hash);
+        let missing = || Error::mismatch(epoch, "no Committed event hashes to the ledger's hash");
+        Ok(Some(found.ok_or_else(missing)?))
+    }
+
+    /// Whether both endpoints hold `hash` as the epoch's commitment in a finalized block.
+    ///
+    /// # Errors
+    /// When an endpoint holds another one, or does not answer.
+    pub async fn committed_finally(&self, epoch: EpochId, hash: B256) -> Result<bool, Error> {
+        for reader in &self.readers {
+            let block = block_at(reader, Finality::Finalized).await?;
+            let ledger = IEpochLedger::new(self.deployment.epoch_ledger, reader.clone());
+            let found =
+                ledger.commitmentHash(epoch.0).block(BlockId::hash(block.hash)).call().await;
+            let found = found.map_err(|error| rpc("commitmentHash", error))?;
+            if found.is_zero() {
+                return Ok(false);
+            }
+            if found != hash {
+                let what = format!("the ledger holds commitment {found}, ours is {hash}");
+                return Err(Error::mismatch(epoch, what));
+            }
+        }
+        Ok(true)
+    }
+
+    /// The epoch's commitment in a block that is final at both endpoints, with the commitments of all earlier epochs;
+    /// `None` if it is not there yet.
+    ///
+    /// # Errors
+    /// When the endpoints disagree, an event is missing, or a node does not answer.
+    pub async fn final_commitments(
+        &self,
+        epoch: EpochId,
+    ) -> Result<Option<Vec<IEpochLedger::Commitment>>, Error> {
+        let block = self.finalized().await?;
+        let logs =
+            self.logs::<IEpochLedger::Committed>(self.deployment.epoch_ledger, &block).await?;
+        let mut commitments: Vec<_> = logs.into_iter().map(|event| event.commitment).collect();
+        commitments.retain(|commitment| commitment.epoch <= epoch.0);
+        let Some(last) = commitments.last().filter(|last| last.epoch == epoch.0) else {
+            return Ok(None);
+        };
+        let hash = alloy::primitives::keccak256(last.abi_encode());
+        Ok(self.committed_finally(epoch, hash).await?.then_some(commitments))
+    }
+
+    /// The first baton as `setBaton` named it: txid (internal byte order) and index.
+    ///
+    /// # Errors
+    /// When it is not set, or the node does not answer.
+    pub async fn first_baton(&self) -> Result<(B256, u32), Error> {
+        let block = self.finalized().await?;
+        let events =
+            self.logs::<IEpochLedger::BatonSet>(self.deployment.epoch_ledger, &block).await?;
+        let first = events.into_iter().next();
+        let first = first.ok_or_else(|| {
+            Error::Config("the ledger has no baton yet: fund `settlement address baton-genesis` and call setBaton".into())
+        })?;
+        Ok((first.txid, first.vout))
+    }
+
+    /// Unix seconds of the newest block.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn now(&self) -> Result<u64, Error> {
+        Ok(block_at(self.reader(), Finality::Latest).await?.timestamp)
+    }
+
+    /// The chain id, as a sign of life.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn ping(&self) -> Result<u64, Error> {
+        self.reader().get_chain_id().await.map_err(|error| rpc("chain id", error))
+    }
+}
+
+/// A failed read as an error that may be tried again.
+pub(crate) fn rpc(doing: &str, why: impl std::fmt::Display) -> Error {
+    Error::Evm(evm::Error::Rpc { doing: doing.into(), why: why.to_string() })
+}

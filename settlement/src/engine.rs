@@ -1,0 +1,241 @@
+//! Drives every epoch from its snapshot to its proof. Each step writes what it is about to do, does it, and writes that
+//! it is done; each asks the contract or the node first, so a step that is repeated after a crash changes nothing.
+
+mod commit;
+mod pay;
+mod prove;
+
+pub(crate) use commit::recompute;
+pub(crate) use pay::unsigned;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bitcoin::{BlockHash, OutPoint, Transaction, Txid, hashes::Hash};
+use domain::EpochId;
+use evm::{Deployment, DynProvider, bindings::IEpochLedger};
+use tokio::{
+    sync::{Mutex, RwLock},
+    time::Instant,
+};
+use tracing::{info, warn};
+
+use crate::{
+    chain::{Chain, rpc},
+    config::Config,
+    error::Error,
+    halt::Halts,
+    node::Node,
+    snapshot::Snapshots,
+    state::State,
+    store::Store,
+    treasury::Treasury,
+    vault::{Coin, GENESIS_BATON, Keychain, Vault},
+};
+
+/// Longest pause after repeated failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The running service. Share it by `Arc` with the status server.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    vault: Vault,
+    chain: Chain,
+    writer: DynProvider,
+    node: Node,
+    store: Arc<Store>,
+    treasury: Treasury,
+    snapshots: Snapshots,
+    halts: Halts,
+    sent_at: Mutex<BTreeMap<Txid, Instant>>,
+    trouble: RwLock<Option<String>>,
+}
+
+impl Engine {
+    /// Opens the database, loads the wallet, connects to both chains and checks that they are the right ones.
+    ///
+    /// # Errors
+    /// When another instance runs, a file is missing, a node is down or on another chain.
+    pub async fn start(config: Config, halts: Halts) -> Result<Self, Error> {
+        let store = Arc::new(Store::open(&config.database).await?);
+        let vault = config.vault()?;
+        let deployment = Deployment::read(&config.deployment)?;
+        let chain = Chain::connect(&config.evm.rpc, deployment).await?;
+        let [first, _] = &config.evm.rpc;
+        let writer = evm::connect_signing(first, evm::read_key(&config.evm.key_file)?)?;
+        let node = Node::connect(&config.bitcoin.rpc, &config.bitcoin.cookie_file)?;
+        node.check_network(config.network).await?;
+        let asked = chain.ledger().confirmations().call().await;
+        let asked = u32::from(asked.map_err(|error| rpc("confirmations", error))?);
+        if config.bitcoin.confirmations < asked {
+            let why = format!("bitcoin.confirmations must be at least {asked}, as the ledger asks");
+            return Err(Error::Config(why));
+        }
+        let (lookahead, birthday) = (config.vault.lookahead, config.bitcoin.birthday_height);
+        let changes = store.wallet().await?;
+        store.compact_wallet(&changes).await?;
+        let treasury = Treasury::load(&vault, changes, lookahead, birthday)?;
+        Ok(Self {
+            snapshots: Snapshots::new(chain.clone()),
+            config,
+            vault,
+            chain,
+            writer,
+            node,
+            store,
+            treasury,
+            halts,
+            sent_at: Mutex::default(),
+            trouble: RwLock::default(),
+        })
+    }
+
+    /// The database, for the status server.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// What went wrong in the last round, if anything did.
+    pub async fn trouble(&self) -> Option<String> {
+        self.trouble.read().await.clone()
+    }
+
+    /// Works for ever. After a failure the pause doubles up to ten seconds.
+    ///
+    /// # Errors
+    /// When the database cannot be written or holds damaged values: going on could lose what must not be lost.
+    pub async fn run(&self) -> Result<(), Error> {
+        let poll = Duration::from_millis(self.config.poll_ms);
+        let mut pause = poll;
+        loop {
+            match self.round().await {
+                Ok(()) => {
+                    pause = poll;
+                    *self.trouble.write().await = None;
+                }
+                Err(error @ (Error::Database(_) | Error::Damaged(_))) => return Err(error),
+                Err(Error::Waiting { .. }) => pause = poll,
+                Err(error) => {
+                    let words = Some(error.to_string());
+                    let mut trouble = self.trouble.write().await;
+                    if *trouble != words {
+                        warn!("{error}");
+                        *trouble = words;
+                    }
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// One look at both chains, and every step that can be taken. An epoch that fails or waits does not hold up the
+    /// later ones but where they depend on it; the first failure is reported.
+    async fn round(&self) -> Result<(), Error> {
+        loop {
+            let (news, more) = self.treasury.sync(&self.node).await?;
+            self.store.put_news(&news).await?;
+            if !more {
+                break;
+            }
+        }
+        let mut first = self.adopt_committed().await.err();
+        if first.is_none() {
+            first = self.begin_next().await.err();
+        }
+        for epoch in self.store.unfinished().await? {
+            loop {
+                match self.advance(epoch).await {
+                    Ok(true) => {}
+                    Ok(false) | Err(Error::Waiting { .. }) => break,
+                    Err(error) => {
+                        first.get_or_insert(error);
+                        break;
+                    }
+                }
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Takes one step; `false` if there is nothing to do now.
+    async fn advance(&self, epoch: EpochId) -> Result<bool, Error> {
+        let Some(state) = self.store.state(epoch).await? else { return Ok(false) };
+        let before = state.name();
+        let moved = match state {
+            State::Snapshot(at) => self.allocate(epoch, at).await?,
+            State::Allocated(intent) => self.commit(epoch, intent).await?,
+            State::Committed(intent) => self.plan(epoch, intent).await?,
+            State::Planned(planned) => self.sign(epoch, planned).await?,
+            State::Signed(signed) => self.send(epoch, signed).await?,
+            State::Sent(signed) => self.follow(epoch, signed).await?,
+            State::Confirmed(confirmed) => self.prove(epoch, confirmed).await?,
+            State::Proven(_) | State::Closed(_) => false,
+        };
+        if moved && let Some(state) = self.store.state(epoch).await? {
+            info!(epoch = epoch.0, from = before, "{}", state.name());
+        }
+        Ok(moved)
+    }
+
+    /// Waits until every earlier epoch that is not finished satisfies `ready`.
+    async fn after_earlier(
+        &self,
+        epoch: EpochId,
+        what: &str,
+        ready: impl Fn(&State) -> bool,
+    ) -> Result<(), Error> {
+        for earlier in self.store.unfinished().await?.into_iter().filter(|other| *other < epoch) {
+            let state = self.store.state(earlier).await?;
+            if !state.as_ref().is_some_and(&ready) {
+                return Err(Error::waiting(epoch, format!("epoch {earlier} is not {what} yet")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The baton that the next planned epoch spends, with the transaction that created it.
+    async fn baton(&self, epoch: EpochId) -> Result<(Coin, Transaction), Error> {
+        if let Some((from, coin, creator)) = self.store.baton().await? {
+            if from >= epoch {
+                let what = format!("its baton was already spent by the plan of epoch {from}");
+                return Err(Error::mismatch(epoch, what));
+            }
+            return Ok((coin, creator));
+        }
+        let (txid, vout) = self.chain.first_baton().await?;
+        let outpoint = OutPoint { txid: Txid::from_byte_array(txid.0), vout };
+        let creator = self.store.genesis(outpoint.txid).await?;
+        let creator = creator.ok_or_else(|| {
+            Error::waiting(epoch, format!("the first baton {outpoint} is in no block we have read"))
+        })?;
+        let output = usize::try_from(vout).ok().and_then(|vout| creator.output.get(vout)).cloned();
+        let script = self.vault.script(Keychain::Baton, GENESIS_BATON)?;
+        let output = output.filter(|output| output.script_pubkey == script).ok_or_else(|| {
+            Error::mismatch(
+                epoch,
+                format!("the first baton {outpoint} does not pay our descriptor"),
+            )
+        })?;
+        let coin = Coin { outpoint, output, keychain: Keychain::Baton, index: GENESIS_BATON };
+        Ok((coin, creator))
+    }
+
+    /// Where a transaction is in the active chain, if it is: height, block, confirmations.
+    async fn included(&self, txid: Txid) -> Result<Option<(u32, BlockHash, u32)>, Error> {
+        let (tip, _) = self.treasury.tip();
+        for (height, block) in self.store.seen(txid).await? {
+            if height <= tip && self.node.hash_at(height).await? == block {
+                let depth = tip.saturating_sub(height).saturating_add(1);
+                return Ok(Some((height, block, depth)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The ledger, to be written to.
+    fn ledger(&self) -> IEpochLedger::IEpochLedgerInstance<DynProvider> {
+        IEpochLedger::new(self.chain.deployment.epoch_ledger, self.writer.clone())
+    }
+}

@@ -1,0 +1,308 @@
+//! Snapshot to commit: read the world, decide the commitment, put it on chain. And the way back: epochs that are
+//! committed on chain and unknown to the database are computed again and must come out the same.
+
+use domain::{EpochId, Leaf};
+use evm::{BlockRef, bindings::IEpochLedger};
+use tracing::{info, warn};
+
+use super::Engine;
+use crate::{
+    allocate::{Allocation, Cut, Terms, World, allocate},
+    chain::rpc,
+    error::Error,
+    halt::HaltPoint,
+    node::internal,
+    plan::{Order, PlanError},
+    state::{Intent, SnapshotAt, State},
+    treasury::TreasuryCoin,
+    vault::Coin,
+};
+
+impl Engine {
+    /// Computes again every epoch that the ledger has and the database has not.
+    pub(super) async fn adopt_committed(&self) -> Result<(), Error> {
+        let at = self.chain.finalized().await?;
+        for epoch in self.missing().await? {
+            let Some(commitment) = self.chain.commitment(epoch).await? else { return Ok(()) };
+            let (world, wrappers) = match self.world(epoch, &at).await? {
+                Some(found) => found,
+                None => return Err(Error::waiting(epoch, "its report is not final here")),
+            };
+            let outcome = recompute(epoch, &world, &commitment)?;
+            let intent = Intent::new(&commitment, outcome.batches, wrappers);
+            let state = State::Committed(intent);
+            self.store.put_leaves(epoch, &state, &outcome.leaves).await?;
+            info!(epoch = epoch.0, "computed again from the chain; the root is the committed one");
+        }
+        Ok(())
+    }
+
+    /// Epochs from the first to the last committed one that the database lacks.
+    async fn missing(&self) -> Result<Vec<EpochId>, Error> {
+        let next = self.next_epoch().await?;
+        let have = self.store.known().await?;
+        let first = self.chain.deployment.first_epoch.0;
+        Ok((first..next.0)
+            .map(EpochId)
+            .filter(|epoch| have.binary_search(epoch).is_err())
+            .collect())
+    }
+
+    async fn next_epoch(&self) -> Result<EpochId, Error> {
+        let next = self.chain.ledger().nextEpoch().call().await;
+        Ok(EpochId(next.map_err(|error| rpc("nextEpoch", error))?))
+    }
+
+    /// Begins the next epoch once its report is final.
+    pub(super) async fn begin_next(&self) -> Result<(), Error> {
+        let epoch = self.next_epoch().await?;
+        if self.store.state(epoch).await?.is_some() {
+            return Ok(());
+        }
+        let at = self.chain.finalized().await?;
+        let Some(report) = self.chain.report(epoch, &at).await? else { return Ok(()) };
+        self.halts.at(HaltPoint::SnapshotChosen).await;
+        let at = SnapshotAt { number: at.number, hash: at.hash, report: report.hash };
+        self.store.put_state(epoch, &State::Snapshot(at)).await?;
+        info!(epoch = epoch.0, report = %report.hash, "snapshot");
+        self.halts.at(HaltPoint::SnapshotSaved).await;
+        Ok(())
+    }
+
+    /// The world of an epoch and its number of wrappers; `None` if its report is not final.
+    async fn world(&self, epoch: EpochId, at: &BlockRef) -> Result<Option<(World, usize)>, Error> {
+        let Some(report) = self.chain.report(epoch, at).await? else { return Ok(None) };
+        let previous = self.leaves_before(epoch).await?;
+        let world = self.snapshots.world(epoch, at, &report, previous).await?;
+        let wrappers = world.wrappers.len();
+        Ok(Some((world, wrappers)))
+    }
+
+    async fn leaves_before(&self, epoch: EpochId) -> Result<Vec<Leaf>, Error> {
+        match epoch.previous() {
+            Some(previous) if previous >= self.chain.deployment.first_epoch => {
+                if self.store.state(previous).await?.is_none() {
+                    return Err(Error::waiting(
+                        epoch,
+                        format!("epoch {previous} is not allocated"),
+                    ));
+                }
+                self.store.leaves(previous).await
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) async fn allocate(&self, epoch: EpochId, at: SnapshotAt) -> Result<bool, Error> {
+        self.after_earlier(epoch, "planned", State::baton_known).await?;
+        // any finalized block after the report gives the same world; the newest one needs no archive
+        let now = self.chain.finalized().await?;
+        let Some((world, wrappers)) = self.world(epoch, &now).await? else {
+            return Err(Error::mismatch(epoch, "its report was final and is not any more"));
+        };
+        let hash = self.chain.report(epoch, &now).await?.map(|report| report.hash);
+        if hash != Some(at.report) {
+            return Err(Error::mismatch(epoch, "its report changed after it was final"));
+        }
+        let (outcome, commitment) = self.decide(epoch, &world, &now).await?;
+        self.halts.at(HaltPoint::AllocatedUnsaved).await;
+        let state = State::Allocated(Intent::new(&commitment, outcome.batches, wrappers));
+        self.store.put_leaves(epoch, &state, &outcome.leaves).await?;
+        self.halts.at(HaltPoint::AllocatedSaved).await;
+        Ok(true)
+    }
+
+    /// The allocation and the commitment that puts it on chain.
+    async fn decide(
+        &self,
+        epoch: EpochId,
+        world: &World,
+        at: &BlockRef,
+    ) -> Result<(Allocation, IEpochLedger::Commitment), Error> {
+        let policy = &self.config.policy;
+        let late = EpochId::at(self.chain.now().await?).0.saturating_sub(epoch.0);
+        let defer = late > policy.defer_after_epochs.saturating_add(1);
+        if defer {
+            warn!(
+                epoch = epoch.0,
+                "deferred: it is {late} epochs old; what it owes is paid with the next"
+            );
+        }
+        let cut = Cut::MaxBytes(policy.max_batch_bytes);
+        let outcome = allocate(world, &Terms { min_pay: policy.min_pay, defer, cut })?;
+        let fee_rate = self.fee_rate().await?;
+        let (height, block) = self.treasury.tip();
+        let funding = self.fund(epoch, &outcome, fee_rate, at).await?;
+        let accounts = u32::try_from(outcome.leaves.len());
+        let commitment = IEpochLedger::Commitment {
+            epoch: epoch.0,
+            root: root(&outcome),
+            accounts: accounts.map_err(|_| Error::mismatch(epoch, "more than 2^32 accounts"))?,
+            minPay: policy.min_pay,
+            feeRate: fee_rate,
+            anchorHeight: height,
+            anchorHash: internal(block),
+            funding,
+            defer,
+            batches: batches(&outcome),
+        };
+        Ok((outcome, commitment))
+    }
+
+    async fn fee_rate(&self) -> Result<u64, Error> {
+        let policy = &self.config.policy;
+        let estimate = self.node.fee_rate_ceil(policy.confirm_within_blocks).await?;
+        let rate = estimate.unwrap_or(policy.fallback_fee_rate);
+        Ok(rate.clamp(policy.min_fee_rate, policy.max_fee_rate))
+    }
+
+    /// Treasury coins, oldest first, until baton and coins cover payees, fee and the least baton. Only coins that a
+    /// report has distributed, or of the reserve index, and none that an earlier commitment spends.
+    async fn fund(
+        &self,
+        epoch: EpochId,
+        outcome: &Allocation,
+        fee_rate: u64,
+        at: &BlockRef,
+    ) -> Result<Vec<IEpochLedger::OutPoint>, Error> {
+        if outcome.batches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (baton, _) = self.baton(epoch).await?;
+        let mut order = Order {
+            epoch: epoch.0,
+            root: outcome.root.hash,
+            fee_rate,
+            baton,
+            funding: Vec::new(),
+            batches: outcome.batches.iter().map(crate::allocate::Batch::outputs).collect(),
+        };
+        let mut coins = self.spendable(at).await?.into_iter();
+        loop {
+            match crate::plan::plan(&self.vault, &order, self.config.policy.min_baton) {
+                Ok(_) => break,
+                Err(PlanError::Short { need, have }) => {
+                    let full = order.funding.len() >= self.config.policy.max_funding_inputs;
+                    let Some(coin) = coins.next().filter(|_| !full) else {
+                        return Err(PlanError::Short { need, have }.into());
+                    };
+                    order.funding.push(coin);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(order.funding.iter().map(|coin| outpoint(&coin.outpoint)).collect())
+    }
+
+    async fn spendable(&self, at: &BlockRef) -> Result<Vec<Coin>, Error> {
+        let reports = self.chain.reports(at).await?;
+        let distributed: Vec<_> =
+            reports.iter().flat_map(|r| &r.receipts).map(|r| (r.txid, r.vout)).collect();
+        let commitments = self.chain.commitments().await?;
+        let committed: Vec<_> =
+            commitments.iter().flat_map(|c| &c.funding).map(|o| (o.txid, o.vout)).collect();
+        let free = |found: &TreasuryCoin| {
+            let place = outpoint(&found.coin.outpoint);
+            let place = (place.txid, place.vout);
+            let ours = Some(found.coin.index) == self.config.vault.reserve_index
+                || distributed.contains(&place);
+            ours && !committed.contains(&place)
+        };
+        let coins = self.treasury.coins(self.config.bitcoin.funding_confirmations);
+        Ok(coins.into_iter().filter(free).map(|found| found.coin).collect())
+    }
+
+    pub(super) async fn commit(&self, epoch: EpochId, intent: Intent) -> Result<bool, Error> {
+        match self.chain.commitment(epoch).await? {
+            None => self.land_commit(epoch, &intent).await?,
+            Some(found) if Intent::new(&found, Vec::new(), 0).hash() == intent.hash() => {}
+            Some(found) => return self.take_over(epoch, &found).await,
+        }
+        self.halts.at(HaltPoint::CommitLanded).await;
+        self.store.put_state(epoch, &State::Committed(intent)).await?;
+        self.halts.at(HaltPoint::CommittedSaved).await;
+        Ok(true)
+    }
+
+    async fn land_commit(&self, epoch: EpochId, intent: &Intent) -> Result<(), Error> {
+        let commitment = intent.commitment()?;
+        let wrappers = self.chain.ledger().wrappers().call().await;
+        let now = wrappers.map_err(|error| rpc("wrappers", error))?.len();
+        if now != intent.wrappers {
+            let at = self.chain.finalized().await?;
+            let hash = self.chain.report(epoch, &at).await?.map(|report| report.hash);
+            let report = hash.ok_or_else(|| Error::waiting(epoch, "its report is not final"))?;
+            let state = State::Snapshot(SnapshotAt { number: at.number, hash: at.hash, report });
+            self.store.put_state(epoch, &state).await?;
+            return Err(Error::waiting(epoch, "a wrapper was added: it is allocated again"));
+        }
+        let ledger = self.ledger();
+        evm::land("commit", ledger.commit(commitment)).await?;
+        Ok(())
+    }
+
+    /// Another instance (or this one before its database was lost) committed other terms: they count. The root must be
+    /// ours under those terms.
+    async fn take_over(
+        &self,
+        epoch: EpochId,
+        found: &IEpochLedger::Commitment,
+    ) -> Result<bool, Error> {
+        let at = self.chain.finalized().await?;
+        let world = self.world(epoch, &at).await?;
+        let (world, wrappers) =
+            world.ok_or_else(|| Error::waiting(epoch, "its report is not final"))?;
+        let outcome = recompute(epoch, &world, found)?;
+        let state = State::Committed(Intent::new(found, outcome.batches, wrappers));
+        self.store.put_leaves(epoch, &state, &outcome.leaves).await?;
+        warn!(
+            epoch = epoch.0,
+            "the ledger holds a commitment that is not this database's; taken over"
+        );
+        Ok(true)
+    }
+}
+
+/// The allocation under the terms of a commitment on chain.
+///
+/// # Errors
+/// When root or batches differ from the commitment's.
+pub(crate) fn recompute(
+    epoch: EpochId,
+    world: &World,
+    commitment: &IEpochLedger::Commitment,
+) -> Result<Allocation, Error> {
+    let terms = Terms {
+        min_pay: commitment.minPay,
+        defer: commitment.defer,
+        cut: Cut::Totals(commitment.batches.iter().map(|batch| batch.total).collect()),
+    };
+    let outcome = allocate(world, &terms)?;
+    if root(&outcome) != commitment.root || batches(&outcome) != commitment.batches {
+        let (theirs, ours) = (commitment.root.hash, outcome.root.hash);
+        let what = format!("the committed root is {theirs}, computed from the chain it is {ours}");
+        return Err(Error::mismatch(epoch, what));
+    }
+    Ok(outcome)
+}
+
+fn root(outcome: &Allocation) -> IEpochLedger::Root {
+    IEpochLedger::Root {
+        hash: outcome.root.hash,
+        accSum: outcome.root.acc_sum,
+        paidSum: outcome.root.paid_sum.0,
+    }
+}
+
+fn batches(outcome: &Allocation) -> Vec<IEpochLedger::Batch> {
+    let batch = |batch: &crate::allocate::Batch| IEpochLedger::Batch {
+        outputsHash: batch.outputs_hash,
+        total: batch.total,
+    };
+    outcome.batches.iter().map(batch).collect()
+}
+
+/// An outpoint as contracts have it.
+pub(super) fn outpoint(outpoint: &bitcoin::OutPoint) -> IEpochLedger::OutPoint {
+    IEpochLedger::OutPoint { txid: internal(outpoint.txid), vout: outpoint.vout }
+}

@@ -1,0 +1,96 @@
+//! The status server: what every epoch has become, read from the database. It changes nothing.
+
+use std::sync::Arc;
+
+use axum::{Json, Router, extract::State as Shared, http::StatusCode, routing::get};
+use domain::EpochId;
+use serde::Serialize;
+
+use crate::{engine::Engine, error::Error, state::State, store::Store};
+
+/// One epoch, as answered by `GET /status`.
+#[derive(Debug, Serialize)]
+pub struct EpochStatus {
+    /// The epoch.
+    pub epoch: u32,
+    /// Its state.
+    pub state: &'static str,
+    /// Sats paid in it.
+    #[serde(with = "domain::decimal", skip_serializing_if = "is_zero")]
+    pub total: u64,
+    /// Accounts paid in it.
+    pub payees: usize,
+    /// Committed root; absent before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Transactions, the one that spends the baton first.
+    pub txids: Vec<String>,
+    /// The baton it leaves behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baton: Option<String>,
+}
+
+/// What `GET /status` answers.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Newest planned baton, `txid:vout`.
+    pub baton: Option<String>,
+    /// Its sats.
+    pub baton_sats: Option<String>,
+    /// What went wrong in the last round, if anything did.
+    pub trouble: Option<String>,
+    /// Every epoch, ascending.
+    pub epochs: Vec<EpochStatus>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(sats: &u64) -> bool {
+    *sats == 0
+}
+
+fn describe(epoch: EpochId, state: &State) -> Result<EpochStatus, Error> {
+    let batches = state.intent().map(|intent| intent.batches.as_slice()).unwrap_or_default();
+    let root = state.intent().map(crate::state::Intent::commitment).transpose()?;
+    let plan = state.plan();
+    let txids = plan.iter().flat_map(|plan| &plan.txs).map(|tx| tx.tx.compute_txid().to_string());
+    Ok(EpochStatus {
+        epoch: epoch.0,
+        state: state.name(),
+        total: batches.iter().fold(0, |sum, batch| batch.total.saturating_add(sum)),
+        payees: batches.iter().map(|batch| batch.payments.len()).sum(),
+        root: root.map(|commitment| commitment.root.hash.to_string()),
+        txids: txids.collect(),
+        baton: plan.map(|plan| plan.baton.outpoint.to_string()),
+    })
+}
+
+/// Reads the status from a database.
+///
+/// # Errors
+/// Those of the database.
+pub async fn status(store: &Store, trouble: Option<String>) -> Result<Status, Error> {
+    let baton = store.baton().await?.map(|(_, coin, _)| coin);
+    let states = store.states().await?;
+    let epochs = states.iter().map(|(epoch, state)| describe(*epoch, state));
+    Ok(Status {
+        baton: baton.as_ref().map(|coin| coin.outpoint.to_string()),
+        baton_sats: baton.map(|coin| coin.output.value.to_sat().to_string()),
+        trouble,
+        epochs: epochs.collect::<Result<_, _>>()?,
+    })
+}
+
+/// The routes `/health` and `/status`.
+pub fn router(engine: Arc<Engine>) -> Router {
+    Router::new().route("/health", get(health)).route("/status", get(full)).with_state(engine)
+}
+
+async fn health(Shared(engine): Shared<Arc<Engine>>) -> Json<serde_json::Value> {
+    let trouble = engine.trouble().await;
+    Json(serde_json::json!({ "ok": trouble.is_none(), "trouble": trouble }))
+}
+
+async fn full(Shared(engine): Shared<Arc<Engine>>) -> Result<Json<Status>, (StatusCode, String)> {
+    let status = status(&engine.store(), engine.trouble().await).await;
+    status.map(Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}

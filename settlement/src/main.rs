@@ -1,0 +1,165 @@
+//! The `settlement` command.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use bitcoin::Network;
+use clap::{Parser, Subcommand, ValueEnum};
+use domain::EpochId;
+use eyre::{Result, WrapErr};
+use settlement::{
+    config::Config,
+    dry_run,
+    engine::Engine,
+    export,
+    halt::{HaltPoint, Halts},
+    http, script,
+    store::Store,
+    vault::{GENESIS_BATON, Keychain},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Pays every epoch: reads it at a finalized EVM block, commits its root, pays it on Bitcoin through the signers, and
+/// proves the payment to the ledger contract.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    /// Log filter: error, warn, info, debug, or per module.
+    #[arg(long, default_value = "info", global = true)]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Works until SIGTERM or SIGINT. A second one on the same database is refused.
+    Run {
+        /// Configuration file; see config.example.toml.
+        #[arg(long)]
+        config: PathBuf,
+        /// For tests: stop for ever at this point and print `halted LABEL`.
+        #[arg(long, value_enum)]
+        halt_at: Option<HaltPoint>,
+    },
+    /// Prints every epoch and its state as JSON, from the database.
+    Status {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Computes an epoch from the chain alone and prints it as JSON; nothing is written or sent.
+    DryRun {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The epoch.
+        #[arg(long)]
+        epoch: u32,
+    },
+    /// Prints the unsigned PSBTs of a planned epoch, one JSON object a line, from the database.
+    Psbt {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The epoch.
+        #[arg(long)]
+        epoch: u32,
+    },
+    /// Prints an address of the vault.
+    Address {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Which one.
+        #[arg(value_enum)]
+        which: Which,
+        /// Derivation index of a treasury address.
+        #[arg(default_value_t = 0)]
+        index: u32,
+    },
+    /// Prints the scriptPubKey of a payout address in hex, as the payout registry takes it.
+    Script {
+        /// bitcoin, testnet4, signet or regtest.
+        #[arg(long)]
+        network: Network,
+        /// The address.
+        address: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Which {
+    /// The output that `setBaton` names.
+    BatonGenesis,
+    /// Receipts and fee reserve.
+    Treasury,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // words for people; a backtrace would hide them
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> Result<()> {
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).wrap_err("--log")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match cli.command {
+        Command::Run { config, halt_at } => run(Config::read(&config)?, halt_at).await,
+        Command::Status { config } => {
+            let store = Store::read(&Config::read(&config)?.database).await?;
+            print(&http::status(&store, None).await?)
+        }
+        Command::DryRun { config, epoch } => {
+            print(&dry_run::dry_run(&Config::read(&config)?, EpochId(epoch)).await?)
+        }
+        Command::Psbt { config, epoch } => {
+            for each in export::psbts(&Config::read(&config)?, EpochId(epoch)).await? {
+                println!("{}", serde_json::to_string(&each)?);
+            }
+            Ok(())
+        }
+        Command::Address { config, which, index } => {
+            let vault = Config::read(&config)?.vault()?;
+            let address = match which {
+                Which::BatonGenesis => vault.address(Keychain::Baton, GENESIS_BATON)?,
+                Which::Treasury => vault.address(Keychain::Treasury, index)?,
+            };
+            println!("{address}");
+            Ok(())
+        }
+        Command::Script { network, address } => {
+            println!("0x{:x}", script::of_address(&address, network)?);
+            Ok(())
+        }
+    }
+}
+
+async fn run(config: Config, halt_at: Option<HaltPoint>) -> Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let listen = config.listen.clone();
+    let engine = Arc::new(Engine::start(config, Halts(halt_at)).await?);
+    let listener = tokio::net::TcpListener::bind(&listen).await.wrap_err(listen)?;
+    println!("ready settlement http://{}", listener.local_addr()?);
+    let server = axum::serve(listener, http::router(Arc::clone(&engine)));
+    tokio::select! {
+        ended = engine.run() => ended?,
+        ended = server => ended?,
+        _ = term.recv() => tracing::info!("stopped by SIGTERM"),
+        _ = int.recv() => tracing::info!("stopped by SIGINT"),
+    }
+    Ok(())
+}
+
+fn print(value: &impl serde::Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! The Bitcoin node over JSON-RPC. Calls block a thread of their own, never the runtime.
+
+use std::{path::Path, sync::Arc};
+
+use bdk_bitcoind_rpc::bitcoincore_rpc::{Auth, Client, RpcApi, jsonrpc};
+use bitcoin::{Block, BlockHash, Transaction, block::Header, consensus::encode, hashes::Hash};
+use serde_json::{Value, json};
+
+use crate::error::Error;
+
+/// What became of a broadcast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broadcast {
+    /// The node has it: in its mempool, or in a block already.
+    Known,
+    /// The node refuses it.
+    Refused(String),
+}
+
+/// A connection to a node. Cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    client: Arc<Client>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Node")
+    }
+}
+
+impl Node {
+    /// Connects with the node's cookie file.
+    ///
+    /// # Errors
+    /// When the cookie cannot be read. The node is not asked yet.
+    pub fn connect(url: &str, cookie: &Path) -> Result<Self, Error> {
+        let auth = Auth::CookieFile(cookie.to_path_buf());
+        let client = Client::new(url, auth).map_err(|error| Error::File {
+            path: cookie.display().to_string(),
+            why: format!("no cookie of a running bitcoind: {error}"),
+        })?;
+        Ok(Self { client: Arc::new(client) })
+    }
+
+    /// The blocking client, for the wallet's emitter.
+    #[must_use]
+    pub fn client(&self) -> Arc<Client> {
+        Arc::clone(&self.client)
+    }
+
+    async fn call(&self, method: &'static str, params: Vec<Value>) -> Result<Value, Error> {
+        self.raw(method, params).await?.map_err(|error| Error::node(method, error))
+    }
+
+    /// The outer error is the thread's, the inner one the node's.
+    async fn raw(
+        &self,
+        method: &'static str,
+        params: Vec<Value>,
+    ) -> Result<Result<Value, bdk_bitcoind_rpc::bitcoincore_rpc::Error>, Error> {
+        let client = self.client();
+        let task = tokio::task::spawn_blocking(move || client.call(method, &params));
+        task.await.map_err(|error| Error::node(method, error))
+    }
+
+    /// Height and hash of the tip.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn tip(&self) -> Result<(u32, BlockHash), Error> {
+        let count = self.call("getblockcount", Vec::new()).await?;
+        let height = count.as_u64().and_then(|n| u32::try_from(n).ok());
+        let height = height.ok_or_else(|| Error::node("getblockcount", &count))?;
+        Ok((height, self.hash_at(height).await?))
+    }
+
+    /// Hash of the block at a height of the active chain.
+    ///
+    /// # Errors
+    /// When the chain is shorter or the node does not answer.
+    pub async fn hash_at(&self, height: u32) -> Result<BlockHash, Error> {
+        let hash = self.call("getblockhash", vec![json!(height)]).await?;
+        let parsed = hash.as_str().and_then(|text| text.parse().ok());
+        parsed.ok_or_else(|| Error::node("getblockhash", &hash))
+    }
+
+    /// A whole block.
+    ///
+    /// # Errors
+    /// When the node does not have it.
+    pub async fn block(&self, hash: BlockHash) -> Result<Block, Error> {
+        let block = self.call("getblock", vec![json!(hash), json!(0)]).await?;
+        decode("getblock", &block)
+    }
+
+    /// Header of the block at a height of the active chain.
+    ///
+    /// # Errors
+    /// When the node does not have it.
+    pub async fn header_at(&self, height: u32) -> Result<Header, Error> {
+        let hash = self.hash_at(height).await?;
+        let header = self.call("getblockheader", vec![json!(hash), json!(false)]).await?;
+        decode("getblockheader", &header)
+    }
+
+    /// Sats per 1,000 vB for confirmation within `blocks`; `None` if the node has no estimate.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn fee_rate_ceil(&self, blocks: u16) -> Result<Option<u64>, Error> {
+        let answer = self.call("estimatesmartfee", vec![json!(blocks)]).await?;
+        let Some(rate) = answer.get("feerate") else { return Ok(None) };
+        let rate = bitcoin::Amount::from_str_in(&rate.to_string(), bitcoin::Denomination::Bitcoin);
+        Ok(rate.ok().map(bitcoin::Amount::to_sat))
+    }
+
+    /// Hands a transaction to the network.
+    ///
+    /// # Errors
+    /// When the node does not answer. A refusal is an answer.
+    pub async fn broadcast(&self, tx: &Transaction) -> Result<Broadcast, Error> {
+        use bdk_bitcoind_rpc::bitcoincore_rpc::Error as Rpc;
+        let raw = encode::serialize_hex(tx);
+        // a fee rate ceiling of 0 lifts the node's own; ours is checked by planner and signers
+        match self.raw("sendrawtransaction", vec![json!(raw), json!(0)]).await? {
+            Ok(_) => Ok(Broadcast::Known),
+            // -27: already in the chain
+            Err(Rpc::JsonRpc(jsonrpc::Error::Rpc(error))) if error.code == -27 => {
+                Ok(Broadcast::Known)
+            }
+            Err(Rpc::JsonRpc(jsonrpc::Error::Rpc(error))) if matches!(error.code, -25 | -26) => {
+                Ok(Broadcast::Refused(error.message))
+            }
+            Err(error) => Err(Error::node("sendrawtransaction", error)),
+        }
+    }
+
+    /// Checks that the node is on `network`.
+    ///
+    /// # Errors
+    /// When it is on another, or does not answer.
+    pub async fn check_network(&self, network: bitcoin::Network) -> Result<(), Error> {
+        let found = self.hash_at(0).await?;
+        let expected = bitcoin::constants::genesis_block(network).block_hash();
+        if found == expected {
+            return Ok(());
+        }
+        let why =
+            format!("the node's first block is {found}, network {network} begins with {expected}");
+        Err(Error::Config(why))
+    }
+}
+
+fn decode<T: encode::Decodable>(doing: &str, value: &Value) -> Result<T, Error> {
+    let text = value.as_str().ok_or_else(|| Error::node(doing, value))?;
+    encode::deserialize_hex(text).map_err(|error| Error::node(doing, error))
+}
+
+/// A hash in internal byte order, as contracts have it.
+#[must_use]
+pub fn internal<H: Hash<Bytes = [u8; 32]>>(hash: H) -> alloy::primitives::B256 {
+    alloy::primitives::B256::from(hash.to_byte_array())
+}

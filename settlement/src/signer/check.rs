@@ -1,0 +1,297 @@
+//! The rules a PSBT must keep to be signed. Pure: facts from the chain in, coins to sign or the broken rule out.
+
+use alloy::primitives::B256;
+use bitcoin::{
+    EcdsaSighashType, OutPoint, Psbt, Sequence, Transaction, TxOut, Txid, absolute::LockTime,
+    bip32::ChildNumber, psbt::Input, transaction::Version,
+};
+use evm::bindings::IEpochLedger;
+use serde::Deserialize;
+
+use crate::{
+    encode::{self, ROOT_BATCH},
+    node::internal,
+    plan::{PlannedTx, signed_vsize_ceil},
+    vault::{Coin, Keychain, Vault},
+};
+
+/// What is on the EVM chain, in a final block, and in the signer's own store.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The epoch's commitment.
+    pub commitment: IEpochLedger::Commitment,
+    /// Outputs that may be input 0: batons of what this signer signed, or the ledger saw proven, for the previous paying
+    /// epoch.
+    pub batons: Vec<OutPoint>,
+    /// Derivation index of those batons.
+    pub baton_index: u32,
+    /// Root transactions of this epoch that this signer signed or the ledger saw proven.
+    pub roots: Vec<Txid>,
+}
+
+/// The signer's own limits.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Most sats of miner fee in one transaction.
+    pub max_fee_sats: u64,
+    /// Most sats per 1,000 vB.
+    pub max_fee_rate: u64,
+}
+
+/// What may be signed.
+#[derive(Clone, Debug)]
+pub struct Approved {
+    /// The inputs' coins, in order.
+    pub coins: Vec<Coin>,
+    /// The transactions that created them.
+    pub previous: Vec<Transaction>,
+}
+
+/// The rule that a request breaks.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum Broken {
+    #[error("epoch {0} is not committed in a block that is final at both endpoints")]
+    NotCommitted(u32),
+    #[error("epoch {0} batch {1} is proven on chain: there is nothing left to sign")]
+    AlreadyProven(u32, u16),
+    #[error("this signer has signed root {1} for epoch {0} and signs no other")]
+    OtherRoot(u32, B256),
+    #[error("epoch {0} has no batch {1}")]
+    NoSuchBatch(u32, u16),
+    #[error("version 2, lock time 0 and sequence fffffffd are the only ones that are signed")]
+    Form,
+    #[error("input {0}: the transaction it spends is missing or is another one")]
+    Previous(usize),
+    #[error("input {0}: its script is not this signer's descriptor at the index it names")]
+    Script(usize),
+    #[error("input {0}: only SIGHASH_ALL is signed")]
+    Sighash(usize),
+    #[error("input {0} names a coin twice")]
+    Twice(usize),
+    #[error("input 0 is {0}, not the baton")]
+    NotTheBaton(OutPoint),
+    #[error("input {0} is not among the committed funding")]
+    NotFunding(usize),
+    #[error("input 0 is not output {0} of this epoch's root transaction")]
+    NotTheChunk(u32),
+    #[error("a chunk has one input")]
+    ChunkInputs,
+    #[error("output {0} is not the next baton, worth at least the dust limit")]
+    NextBaton(usize),
+    #[error("output {0} is not the marker of this epoch, batch and root")]
+    Marker(usize),
+    #[error("the payees are not the committed ones")]
+    Payees,
+    #[error("there are {found} outputs, {expected} are expected")]
+    Outputs { expected: usize, found: usize },
+    #[error("chunk output {0} does not hold its payees' total and a fee within the limit")]
+    ChunkOutput(usize),
+    #[error("inputs and outputs do not add up")]
+    Sums,
+    #[error("the miner fee is {fee} sat for {vsize} vB: above this signer's limit")]
+    Fee { fee: u64, vsize: u64 },
+    #[error("the transaction cannot be measured: {0}")]
+    Measure(String),
+}
+
+/// Checks a PSBT for one batch of the committed epoch.
+///
+/// # Errors
+/// With the first rule that it breaks.
+pub fn check(
+    vault: &Vault,
+    limits: &Limits,
+    facts: &Facts,
+    batch: u16,
+    psbt: &Psbt,
+) -> Result<Approved, Broken> {
+    let tx = &psbt.unsigned_tx;
+    let commitment = &facts.commitment;
+    let batches = commitment.batches.len();
+    let known = if batch == ROOT_BATCH { batches > 1 } else { usize::from(batch) < batches };
+    if commitment.defer || !known {
+        return Err(Broken::NoSuchBatch(commitment.epoch, batch));
+    }
+    let plain = tx.version == Version::TWO
+        && tx.lock_time == LockTime::ZERO
+        && tx.input.iter().all(|input| input.sequence == Sequence::ENABLE_RBF_NO_LOCKTIME);
+    if !plain {
+        return Err(Broken::Form);
+    }
+    let moves_baton = batches == 1 || batch == ROOT_BATCH;
+    if moves_baton {
+        check_inputs(facts, tx)?
+    } else {
+        check_chunk_input(facts, batch, tx)?
+    }
+    let mut approved = Approved { coins: Vec::new(), previous: Vec::new() };
+    for (index, input) in psbt.inputs.iter().enumerate() {
+        let expected = match (index, moves_baton) {
+            (0, true) => Some((Keychain::Baton, facts.baton_index)),
+            (0, false) => Some((Keychain::Baton, commitment.epoch)),
+            _ => None,
+        };
+        let (coin, previous) = coin_of(vault, tx, index, input, expected)?;
+        approved.coins.push(coin);
+        approved.previous.push(previous);
+    }
+    check_outputs(vault, limits, facts, batch, tx)?;
+    check_fee(vault, limits, batch, tx, &approved.coins)?;
+    Ok(approved)
+}
+
+/// Input 0 is a baton, the others are committed funding, none twice.
+fn check_inputs(facts: &Facts, tx: &Transaction) -> Result<(), Broken> {
+    let mut seen = Vec::with_capacity(tx.input.len());
+    for (index, input) in tx.input.iter().enumerate() {
+        let place = input.previous_output;
+        if seen.contains(&place) {
+            return Err(Broken::Twice(index));
+        }
+        seen.push(place);
+        if index == 0 {
+            if !facts.batons.contains(&place) {
+                return Err(Broken::NotTheBaton(place));
+            }
+            continue;
+        }
+        let mut funding = facts.commitment.funding.iter();
+        if !funding.any(|f| f.txid == internal(place.txid) && f.vout == place.vout) {
+            return Err(Broken::NotFunding(index));
+        }
+    }
+    Ok(())
+}
+
+fn check_chunk_input(facts: &Facts, batch: u16, tx: &Transaction) -> Result<(), Broken> {
+    let vout = u32::from(batch).saturating_add(2);
+    let [input] = tx.input.as_slice() else { return Err(Broken::ChunkInputs) };
+    let place = input.previous_output;
+    if facts.roots.contains(&place.txid) && place.vout == vout {
+        Ok(())
+    } else {
+        Err(Broken::NotTheChunk(vout))
+    }
+}
+
+/// The coin that an input spends: value from the previous transaction, script from our own descriptor.
+fn coin_of(
+    vault: &Vault,
+    tx: &Transaction,
+    index: usize,
+    input: &Input,
+    expected: Option<(Keychain, u32)>,
+) -> Result<(Coin, Transaction), Broken> {
+    let place = tx.input.get(index).ok_or(Broken::Sums)?.previous_output;
+    let all = EcdsaSighashType::All.into();
+    if input.sighash_type.is_some_and(|kind| kind != all) {
+        return Err(Broken::Sighash(index));
+    }
+    let previous = input.non_witness_utxo.clone().ok_or(Broken::Previous(index))?;
+    if previous.compute_txid() != place.txid {
+        return Err(Broken::Previous(index));
+    }
+    let vout = usize::try_from(place.vout).map_err(|_| Broken::Previous(index))?;
+    let output = previous.output.get(vout).cloned().ok_or(Broken::Previous(index))?;
+    let (keychain, at) = match expected {
+        Some(known) => known,
+        None => (Keychain::Treasury, named_index(input).ok_or(Broken::Script(index))?),
+    };
+    if vault.script(keychain, at).ok().as_ref() != Some(&output.script_pubkey) {
+        return Err(Broken::Script(index));
+    }
+    Ok((Coin { outpoint: place, output, keychain, index: at }, previous))
+}
+
+/// The last step of the input's first key path. Only a hint: the script is derived and compared.
+fn named_index(input: &Input) -> Option<u32> {
+    let (_, path) = input.bip32_derivation.values().next()?;
+    match path.as_ref().last()? {
+        ChildNumber::Normal { index } => Some(*index),
+        ChildNumber::Hardened { .. } => None,
+    }
+}
+
+fn check_outputs(
+    vault: &Vault,
+    limits: &Limits,
+    facts: &Facts,
+    batch: u16,
+    tx: &Transaction,
+) -> Result<(), Broken> {
+    let commitment = &facts.commitment;
+    let marker = encode::marker(commitment.epoch, batch, &commitment.root.hash);
+    let is_marker = |output: &TxOut| output.script_pubkey == marker && output.value.to_sat() == 0;
+    let short = || Broken::Outputs { expected: 3, found: tx.output.len() };
+    let moves_baton = commitment.batches.len() == 1 || batch == ROOT_BATCH;
+    let (position, rest) = if moves_baton {
+        let (next, rest) = tx.output.split_first().ok_or_else(short)?;
+        let script = vault.script(Keychain::Baton, commitment.epoch).ok();
+        if script.as_ref() != Some(&next.script_pubkey) || next.value.to_sat() < 330 {
+            return Err(Broken::NextBaton(0));
+        }
+        (1, rest)
+    } else {
+        (0, tx.output.as_slice())
+    };
+    let (found, payees) = rest.split_first().ok_or_else(short)?;
+    if !is_marker(found) {
+        return Err(Broken::Marker(position));
+    }
+    if batch == ROOT_BATCH {
+        return check_chunks(vault, limits, commitment, payees);
+    }
+    let committed = commitment.batches.get(usize::from(batch)).ok_or(Broken::Payees)?;
+    let same = encode::outputs_hash(payees) == committed.outputsHash
+        && encode::outputs_total(payees) == Some(committed.total);
+    if same { Ok(()) } else { Err(Broken::Payees) }
+}
+
+/// A root transaction has one output per chunk, each worth its payees and a fee, to the baton script of the epoch.
+fn check_chunks(
+    vault: &Vault,
+    limits: &Limits,
+    commitment: &IEpochLedger::Commitment,
+    chunks: &[TxOut],
+) -> Result<(), Broken> {
+    let (expected, found) = (commitment.batches.len(), chunks.len());
+    if expected != found {
+        return Err(Broken::Outputs { expected, found });
+    }
+    let script = vault.script(Keychain::Baton, commitment.epoch).ok();
+    for (index, (chunk, batch)) in chunks.iter().zip(&commitment.batches).enumerate() {
+        let fee = chunk.value.to_sat().checked_sub(batch.total);
+        let fair = fee.is_some_and(|fee| fee <= limits.max_fee_sats);
+        if script.as_ref() != Some(&chunk.script_pubkey) || !fair {
+            return Err(Broken::ChunkOutput(index.saturating_add(2)));
+        }
+    }
+    Ok(())
+}
+
+fn check_fee(
+    vault: &Vault,
+    limits: &Limits,
+    batch: u16,
+    tx: &Transaction,
+    coins: &[Coin],
+) -> Result<(), Broken> {
+    let inputs: Vec<TxOut> = coins.iter().map(|coin| coin.output.clone()).collect();
+    let have = encode::outputs_total(&inputs).ok_or(Broken::Sums)?;
+    let spent = encode::outputs_total(&tx.output).ok_or(Broken::Sums)?;
+    let fee = have.checked_sub(spent).ok_or(Broken::Sums)?;
+    let planned = PlannedTx { batch, tx: tx.clone(), coins: coins.to_vec() };
+    let vsize = signed_vsize_ceil(vault, &planned).map_err(|e| Broken::Measure(e.to_string()))?;
+    // one sat more than the rate, because the planner rounds up
+    let most = u128::from(vsize) * u128::from(limits.max_fee_rate) / 1_000 + 1;
+    if fee > limits.max_fee_sats || u128::from(fee) > most {
+        return Err(Broken::Fee { fee, vsize });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;
