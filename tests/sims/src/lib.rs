@@ -1,7 +1,7 @@
 //! Simulators of *outside* parties: a mining pool, a spot exchange and mining machines.
 //!
-//! In: real protocols (Stratum V1, Binance-shaped REST, bitcoind JSON-RPC). Out: the same. They
-//! check what they are sent by themselves and can be told to misbehave. They are nothing of the
+//! What flows in: real protocols (Stratum V1, Binance-shaped REST, bitcoind JSON-RPC). What flows out: the same.
+//! They check what they are sent by themselves and can be told to misbehave. They are nothing of the
 //! product and never use a crate, a type or a codec of it.
 
 mod amount;

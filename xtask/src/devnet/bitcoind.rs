@@ -1,0 +1,129 @@
+//! A regtest bitcoind.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use eyre::{Result, eyre};
+use serde_json::{Value, json};
+
+use crate::{paths, ports, process::Process, rpc::Rpc};
+
+/// A running regtest node.
+#[derive(Debug)]
+pub struct Bitcoind {
+    /// The process.
+    pub process: Process,
+    /// JSON-RPC URL without credentials.
+    pub url: String,
+    /// Cookie file with the credentials.
+    pub cookie: PathBuf,
+    /// The node's RPC.
+    pub rpc: Rpc,
+}
+
+impl Bitcoind {
+    /// Starts a node called `name` with its data under `dir/name`, its clock at `time`.
+    ///
+    /// # Errors
+    /// When bitcoind is missing or does not come up.
+    pub async fn start(dir: &Path, name: &str, first_port: u16, time: u64) -> Result<Self> {
+        let data = dir.join(name);
+        std::fs::create_dir_all(&data)?;
+        let port = ports::free_from(first_port.saturating_add(100))?;
+        let mut command = Command::new(paths::bitcoin("bitcoind")?);
+        command.arg("-regtest").arg(format!("-datadir={}", data.display()));
+        command.arg(format!("-rpcport={port}")).arg(format!("-mocktime={time}"));
+        command.args(["-server=1", "-listen=0", "-txindex=1", "-fallbackfee=0.00001"]);
+        command.args([
+            "-printtoconsole=0",
+            "-debuglogfile=debug.log",
+            "-dbcache=64",
+            "-rpcthreads=16",
+        ]);
+        command.args(["-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", "-rpcworkqueue=256"]);
+        let mut process = Process::spawn(name, &mut command, dir)?;
+        let cookie = data.join("regtest/.cookie");
+        let url = format!("http://127.0.0.1:{port}");
+        let rpc = Rpc::with_cookie(&url, cookie.clone());
+        for _ in 0..300 {
+            if cookie.exists() && rpc.call("getblockcount", json!([])).await.is_ok() {
+                return Ok(Self { process, url, cookie, rpc });
+            }
+            if let Some(status) = process.ended()? {
+                return Err(eyre!("{name} ended ({status}):\n{}", process.tail()));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(eyre!("{name} does not answer after 30 s:\n{}", process.tail()))
+    }
+
+    /// Opens the wallet `faucet` and mines 101 blocks to it.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    pub async fn open_faucet(&self) -> Result<()> {
+        self.rpc.call("createwallet", json!(["faucet"])).await?;
+        self.mine(101).await?;
+        Ok(())
+    }
+
+    /// The wallet `faucet`.
+    #[must_use]
+    pub fn faucet(&self) -> Rpc {
+        self.rpc.wallet("faucet")
+    }
+
+    /// Mines blocks to the faucet and returns the height.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    pub async fn mine(&self, blocks: u32) -> Result<u64> {
+        let address = self.faucet().call("getnewaddress", json!([])).await?;
+        self.rpc.call("generatetoaddress", json!([blocks, address])).await?;
+        self.height().await
+    }
+
+    /// Pays `sats` to `address` from the faucet; returns txid and output index. Not mined yet.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    pub async fn pay(&self, address: &str, sats: u64) -> Result<(String, u32)> {
+        let amount = format!("{}.{:08}", sats / 100_000_000, sats % 100_000_000);
+        let txid = self.faucet().call("sendtoaddress", json!([address, amount])).await?;
+        let txid = txid.as_str().ok_or_else(|| eyre!("no txid"))?.to_owned();
+        let tx = self.rpc.call("getrawtransaction", json!([txid, 1])).await?;
+        let outputs = tx["vout"].as_array().cloned().unwrap_or_default();
+        let ours = outputs.iter().position(|out| out["scriptPubKey"]["address"] == address);
+        let index = ours.ok_or_else(|| eyre!("{txid} does not pay {address}"))?;
+        Ok((txid, u32::try_from(index)?))
+    }
+
+    /// Height of the best chain.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn height(&self) -> Result<u64> {
+        let height = self.rpc.call("getblockcount", json!([])).await?;
+        height.as_u64().ok_or_else(|| eyre!("no height"))
+    }
+
+    /// Sets the node's clock.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    pub async fn set_time(&self, time: u64) -> Result<()> {
+        self.rpc.call("setmocktime", json!([time])).await?;
+        Ok(())
+    }
+
+    /// Calls a node method.
+    ///
+    /// # Errors
+    /// With the node's message.
+    pub async fn call(&self, method: &str, params: Value) -> Result<Value> {
+        self.rpc.call(method, params).await
+    }
+}

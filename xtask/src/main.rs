@@ -1,0 +1,88 @@
+//! `xtask`: what the scripts call.
+#![allow(clippy::print_stderr, reason = "a program for people")]
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use eyre::Result;
+use tokio_util::sync::CancellationToken;
+use xtask::{demo, paths};
+
+/// The logic behind scripts/: the demo and the benchmarks.
+#[derive(Debug, Parser)]
+#[command(name = "xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the whole product on this machine and plays the story of the first paid epochs.
+    Up {
+        /// End after the story; the exit code tells whether it came true.
+        #[arg(long)]
+        once: bool,
+        /// Folder for everything the demo writes; it is emptied first.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// First port to try for the page and the API.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// Log level of the demo itself; services log to files in the folder.
+        #[arg(long, default_value = "warn")]
+        log: String,
+    },
+    /// Measures one area and prints one line a target.
+    Bench {
+        /// contracts, settlement, crash, indexer, switching, oracle or web.
+        area: String,
+        /// Market data, for areas that use it.
+        #[arg(long)]
+        market: Option<PathBuf>,
+        /// Peer kit, for areas that use it.
+        #[arg(long)]
+        kit: Option<PathBuf>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    match Cli::parse().command {
+        Command::Up { once, dir, port, log } => {
+            tracing_subscriber::fmt()
+                .with_env_filter(tracing_subscriber::EnvFilter::try_new(&log)?)
+                .with_writer(std::io::stderr)
+                .init();
+            let dir = dir.unwrap_or_else(|| paths::root().join(".demo"));
+            let stop = CancellationToken::new();
+            tokio::spawn(stop_on_signal(stop.clone()));
+            demo::up(&demo::Options { once, dir, port }, stop).await
+        }
+        Command::Bench { area, market, kit } => {
+            xtask::bench::run(&area, market.as_deref(), kit.as_deref())
+        }
+    }
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    stop.cancel();
+}
