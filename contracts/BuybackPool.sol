@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {FixedPointMathLib as Math} from "solady/utils/FixedPointMathLib.sol";
+import {LibCall} from "solady/utils/LibCall.sol";
 import {ReentrancyGuardTransient} from "solady/utils/ReentrancyGuardTransient.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {IBuybackPool} from "./interfaces/IBuybackPool.sol";
@@ -21,6 +22,8 @@ contract BuybackPool is LpVault, ReentrancyGuardTransient {
     uint256 private constant _EPOCH = 28_800;
     /// @dev a report is missed when the epoch after the one it was due in is over
     uint256 private constant _MISSED_TO_SETTLE = 3;
+    /// @dev the queue's price falls no further: units would go for nothing if the oracle stayed silent
+    uint256 private constant _MISSED_MAX = 21;
 
     /// @inheritdoc IBuybackPool
     address public immutable queue;
@@ -108,14 +111,14 @@ contract BuybackPool is LpVault, ReentrancyGuardTransient {
         quoteToken.safeTransfer(to, quote);
     }
 
-    /// @dev The bid base; after three missed reports the last one, less 2 % for each; zero in between.
+    /// @dev The bid base; after three missed reports the last one, less 2 % for each of at most 21; zero in between.
     function _queueBase() private view returns (uint256 base) {
         IFairValue values = IFairValue(fairValue);
         bool isFresh = values.fresh(seriesId);
         uint256 missed = isFresh ? 0 : _missed(values);
         if (!isFresh && missed < _MISSED_TO_SETTLE) return 0;
         base = values.bidBase(seriesId);
-        if (missed != 0) base = Math.fullMulDiv(base, Math.rpow(98e16, missed, 1e18), 1e18);
+        if (missed != 0) base = Math.fullMulDiv(base, Math.rpow(98e16, Math.min(missed, _MISSED_MAX), 1e18), 1e18);
     }
 
     /// @dev Reports missed since the last valued one; zero before any.
@@ -162,8 +165,10 @@ contract BuybackPool is LpVault, ReentrancyGuardTransient {
 
     /// @dev A quote token that refuses must not hold the units back.
     function _tryPay(address to, uint256 quote) private returns (bool) {
-        (bool ok, bytes memory data) = quoteToken.call(abi.encodeCall(IERC20Transfer.transfer, (to, quote)));
-        return ok && (data.length == 0 || (data.length >= 32 && abi.decode(data, (uint256)) == 1));
+        // of the answer one word is copied: a flood of bytes would use up the gas
+        (bool ok,, bytes memory data) =
+            LibCall.tryCall(quoteToken, 0, gasleft(), 32, abi.encodeCall(IERC20Transfer.transfer, (to, quote)));
+        return ok && (data.length == 0 || (data.length == 32 && abi.decode(data, (uint256)) == 1));
     }
 
     function _useTransientReentrancyGuardOnlyOnMainnet() internal pure override returns (bool) {

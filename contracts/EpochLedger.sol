@@ -8,6 +8,7 @@ import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
 import {BitcoinScript} from "./libraries/BitcoinScript.sol";
 import {BitcoinTx} from "./libraries/BitcoinTx.sol";
 import {LedgerTree} from "./libraries/LedgerTree.sol";
+import {Production} from "./libraries/Production.sol";
 
 /// @title EpochLedger
 /// @notice Payout roots by epoch, and the chain of batons that proves them paid on Bitcoin.
@@ -30,6 +31,8 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     uint256 private constant _MAX_BATCHES = 65_534;
     uint256 private constant _MAX_WRAPPERS = 16;
     uint16 private constant _ROOT = 0xffff;
+    /// @dev where money is real
+    uint256 private constant _MIN_CONFIRMATIONS = 6;
     /// @dev block subsidy until `_HALVING`, then halved every four years: dates just before the real halvings, so that
     /// the subsidy is never taken for larger than it is
     uint256 private constant _SUBSIDY = 312_500_000;
@@ -66,6 +69,9 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     mapping(bytes32 blockHash => uint256) private _provenUnder;
 
     constructor(address authority, address oracle_, address relay_, uint8 confirmations_) AccessManaged(authority) {
+        if (confirmations_ < (Production.isProduction(block.chainid) ? _MIN_CONFIRMATIONS : 1)) {
+            revert TooFewConfirmations(confirmations_);
+        }
         oracle = oracle_;
         relay = relay_;
         confirmations = confirmations_;
@@ -87,6 +93,9 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         if (_wrappers.length == _MAX_WRAPPERS) revert TooManyWrappers();
         if (isWrapper[wrapper.wrapper] || isWrapper[wrapper.firstLoss] || wrapper.wrapper == wrapper.firstLoss) {
             revert BadWrapper(wrapper.wrapper);
+        }
+        for (uint256 i = 0; i < _wrappers.length; ++i) {
+            if (_wrappers[i].firstLoss == wrapper.wrapper) revert BadWrapper(wrapper.wrapper);
         }
         wrapperFrom[_wrappers.length] = nextEpoch;
         isWrapper[wrapper.wrapper] = true;
@@ -116,7 +125,8 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         emit Committed(epoch, c);
     }
 
-    /// @dev What is newly paid is what the batches pay; what is newly credited is at most the pot.
+    /// @dev What is newly paid is what the batches pay; what is newly credited is at most the pot; nothing credited is
+    /// taken back, and nothing is paid that was not credited.
     function _checkSums(Commitment calldata c) private view {
         Root storage last = _roots[c.epoch - 1];
         uint256 paid = last.paidSum;
@@ -126,6 +136,8 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         if (c.root.paidSum != paid) revert PaidSumMismatch(paid, c.root.paidSum);
         uint256 limit = last.accSum + (uint256(IFleetOracle(oracle).potOf(c.epoch)) << 64);
         if (c.root.accSum > limit) revert AccSumTooLarge(limit, c.root.accSum);
+        if (c.root.accSum < last.accSum) revert AccSumFell(last.accSum, c.root.accSum);
+        if (paid << 64 > c.root.accSum) revert PaidBeyondCredit(c.root.accSum, paid << 64);
     }
 
     /* PROOF */

@@ -101,6 +101,8 @@ abstract contract LpVault is IBuybackPool, Stoppable {
     /// @dev indices + 1 of the rates that this epoch's requests will get; zero: none opened
     uint32 private _depositRate;
     uint32 private _withdrawRate;
+    /// @dev LP shares that left at a boundary and that the token still counts: their burns wait in `_requests`
+    uint128 private _unburnt;
     mapping(address provider => Settled) internal _settled;
 
     constructor(Config memory c) {
@@ -185,6 +187,7 @@ abstract contract LpVault is IBuybackPool, Stoppable {
         _cash -= rate.givenQuote;
         _inventory -= rate.givenUnits;
         _shares -= rate.asked;
+        _unburnt += rate.asked;
         _pendingShares = 0;
         _withdrawRate = 0;
     }
@@ -201,7 +204,7 @@ abstract contract LpVault is IBuybackPool, Stoppable {
             worth += Math.fullMulDivUp(_inventory, IFairValue(fairValue).askBase(seriesId), 1e18);
         }
         uint256 minted = Math.fullMulDiv(rate.asked, uint256(_shares) + _VIRTUAL, worth + 1);
-        if (!priced || minted + _shares > type(uint96).max) {
+        if (!priced || minted + _shares + _unburnt > type(uint96).max) {
             rate.givenQuote = rate.asked;
             return;
         }
@@ -250,6 +253,7 @@ abstract contract LpVault is IBuybackPool, Stoppable {
         _settled[request.provider].quote += uint128(quote);
         _settled[request.provider].units += uint96(units);
         emit LpWithdrawn(request.provider, request.amount, quote, units);
+        _unburnt -= request.amount;
         LpShare(lpShare).burn(request.provider, request.amount);
     }
 

@@ -16,6 +16,7 @@ contract SeriesRegistry is ISeriesRegistry, EIP712, Stoppable {
         "Batch(uint16 series,uint32 machines,uint96 units,bytes32 machineRoot,bytes32 evidence,uint32 nonce)"
     );
     uint8 private constant _ALGORITHMS = 4;
+    uint16 private constant _MAX_SERIES = 16;
 
     /// @inheritdoc ISeriesRegistry
     address public immutable primarySale;
@@ -38,6 +39,7 @@ contract SeriesRegistry is ISeriesRegistry, EIP712, Stoppable {
     function createSeries(SeriesParams calldata params) external restricted returns (uint16 id, address unit) {
         if (params.algorithm == 0 || params.algorithm > _ALGORITHMS) revert UnknownAlgorithm(params.algorithm);
         if (params.hashratePerUnit == 0) revert ZeroHashrate();
+        if (seriesCount == _MAX_SERIES) revert TooManySeries();
         id = ++seriesCount;
         unit = address(
             new HashrateUnit{salt: bytes32(uint256(id))}(address(this), params.policy, params.name, params.symbol)

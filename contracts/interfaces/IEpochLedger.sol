@@ -73,10 +73,16 @@ interface IEpochLedger {
     error MinPayTooLarge(uint64 minPay);
     error PaidSumMismatch(uint256 expected, uint256 found);
     error AccSumTooLarge(uint256 limit, uint256 found);
+    /// @notice What was credited once is never taken back.
+    error AccSumFell(uint256 last, uint256 found);
+    /// @notice More would be scheduled than was ever credited (both in 2^-64 sat).
+    error PaidBeyondCredit(uint256 credited, uint256 paid);
     error DeferredWithBatches();
     error TooManyWrappers();
-    /// @notice The wrapper is on the list, or its first-loss account is a wrapper.
+    /// @notice The wrapper is on the list or some wrapper's first-loss account, or its own first-loss account is a wrapper.
     error BadWrapper(address wrapper);
+    /// @notice Fewer than 6 on a production chain, or none.
+    error TooFewConfirmations(uint8 confirmations);
     error BatonAlreadySet();
     error BatonNotSet();
     error UnknownBatch(uint32 epoch, uint16 batch);

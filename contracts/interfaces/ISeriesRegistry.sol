@@ -57,6 +57,8 @@ interface ISeriesRegistry {
     error EmptyBatch();
     error UnknownAlgorithm(uint8 algorithm);
     error ZeroHashrate();
+    /// @notice A leaf of the payout ledger has room for 16 series.
+    error TooManySeries();
 
     event SeriesCreated(uint16 indexed series, address unit, SeriesParams params);
     event VenueAdded(address venue);

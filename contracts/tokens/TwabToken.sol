@@ -167,9 +167,11 @@ abstract contract TwabToken is ITwabToken {
     function _move(address from, address to, uint256 amount) private {
         _checkReceiver(to);
         _beforeMove(from, to, amount);
+        // the supply's own account sends nothing, and not even zero units: that would write the supply
+        if (from == address(0)) revert InsufficientBalance(from, 0, amount);
         Twab.Account storage source = _accounts[from];
         uint256 word = source.word;
-        uint256 held = from == address(0) ? 0 : word & Twab.BALANCE_MASK;
+        uint256 held = word & Twab.BALANCE_MASK;
         if (held < amount) revert InsufficientBalance(from, held, amount);
         if (from != to) {
             unchecked {

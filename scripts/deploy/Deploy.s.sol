@@ -18,6 +18,7 @@ import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {IFairValue} from "../../contracts/interfaces/IFairValue.sol";
 import {ISeriesRegistry} from "../../contracts/interfaces/ISeriesRegistry.sol";
 import {IStoppable} from "../../contracts/interfaces/IStoppable.sol";
+import {Production} from "../../contracts/libraries/Production.sol";
 import {Vm} from "../../tests/contracts/utils/Vm.sol";
 
 /// @title Deploy
@@ -46,6 +47,8 @@ contract Deploy {
     }
 
     error WrongPrediction(address expected, address found);
+    /// @notice On a production chain parameters wait 72 hours, and the guardian is not the operator.
+    error UnsafeRoles(uint256 delay, address operator, address guardian);
 
     event Log(string message);
 
@@ -73,6 +76,7 @@ contract Deploy {
 
     /// @notice The deployment itself, by `deployer`; also used by tests.
     function deploy(string memory json, address deployer) public {
+        _checkRoles(json);
         _core(json, deployer);
         for (uint256 i = 0; _VM.keyExistsJson(json, _at(i, ".symbol")); ++i) {
             _series(json, i);
@@ -192,6 +196,15 @@ contract Deploy {
     /* ROLES */
 
     /// @dev The deployer acts as administrator until here, and hands over to the operator.
+    function _checkRoles(string memory json) private view {
+        address operator = _VM.parseJsonAddress(json, ".operator");
+        address guardian = _VM.parseJsonAddress(json, ".guardian");
+        uint256 delay = _VM.parseJsonUint(json, ".roleDelaySeconds");
+        if (Production.isProduction(block.chainid) && (delay < 72 hours || operator == guardian)) {
+            revert UnsafeRoles(delay, operator, guardian);
+        }
+    }
+
     function _roles(string memory json, address deployer) private {
         System storage s = _system;
         AccessManager manager = AccessManager(s.accessManager);

@@ -84,6 +84,23 @@ contract LedgerCommitTest is LedgerFixture {
         _commit(c);
     }
 
+    function test_AccSumFell() public {
+        _commit(_commitment(70_000, 1));
+        IEpochLedger.Commitment memory c = _commitment(70_001, 0);
+        c.root.accSum -= 1;
+        vm.expectRevert(abi.encodeWithSelector(IEpochLedger.AccSumFell.selector, c.root.accSum + 1, c.root.accSum));
+        _commit(c);
+    }
+
+    function test_PaidBeyondCredit() public {
+        IEpochLedger.Commitment memory c = _commitment(70_000, 1);
+        c.root.accSum -= 1;
+        vm.expectRevert(
+            abi.encodeWithSelector(IEpochLedger.PaidBeyondCredit.selector, c.root.accSum, uint256(c.root.accSum) + 1)
+        );
+        _commit(c);
+    }
+
     function test_DeferredWithBatches() public {
         IEpochLedger.Commitment memory c = _commitment(70_000, 1);
         c.defer = true;

@@ -81,6 +81,7 @@ contract LedgerProofTest is LedgerFixture {
             payees[j][0] = Bitcoin.Output(6e8, abi.encodePacked(hex"0014", bytes20(keccak256(abi.encode(j)))));
             c.batches[j] = IEpochLedger.Batch(keccak256(Bitcoin.serialise(payees[j], 0)), 6e8);
         }
+        _credit(c);
         _commit(c);
         vm.warp(1_800_000_000); // before the halving of 2028: three subsidies are 9.375 BTC
         _ledger.provePayout(70_000, 0, _single(70_000, _BATON, 3));
@@ -170,6 +171,7 @@ contract LedgerProofTest is LedgerFixture {
         IEpochLedger.Commitment memory c = _commitment(70_002, 1);
         c.batches[0].total += 5;
         c.root.paidSum += 5;
+        _credit(c);
         _commit(c);
         _ledger.provePayout(70_000, 0, _single(70_000, _BATON, 3));
         (bytes32 baton,) = _ledger.baton();

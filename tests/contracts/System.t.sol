@@ -97,6 +97,14 @@ contract SystemTest is Fixture {
         assertEq(values.params(1).scrapPpm, 200_000, "changed");
     }
 
+    function test_UnsafeRolesOnProduction() public {
+        string memory json = vm.readFile("scripts/deploy/dev.json");
+        Deploy script = new Deploy();
+        vm.chainId(1);
+        refuses(Deploy.UnsafeRoles.selector);
+        script.deploy(json, address(script));
+    }
+
     /// Σ balance-seconds is backed units x seconds, wherever the units are.
     function test_weightsAddUpAcrossSalePoolQueueAndHolders() public {
         reportAndValue(5_000_000);

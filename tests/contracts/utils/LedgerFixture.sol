@@ -17,7 +17,7 @@ abstract contract LedgerFixture is Test {
     BitcoinRelay internal _relay;
     AccessManager internal _manager;
     bytes32 internal constant _BATON = keccak256("first baton");
-    uint64 internal constant _POT = 5_000_000;
+    uint64 internal constant _POT = 2_000_000_000;
 
     function setUp() public virtual {
         vm.warp(70_000 * EPOCH + 50);
@@ -58,6 +58,12 @@ abstract contract LedgerFixture is Test {
             c.batches[i] = IEpochLedger.Batch(keccak256(Bitcoin.serialise(list, 0)), _total(list));
             c.root.paidSum += c.batches[i].total;
         }
+        _credit(c);
+    }
+
+    /// @dev Credits just what is paid.
+    function _credit(IEpochLedger.Commitment memory c) internal pure {
+        c.root.accSum = uint128(uint256(c.root.paidSum) << 64);
     }
 
     function _commit(IEpochLedger.Commitment memory c) internal {
