@@ -50,7 +50,8 @@ pub struct Clock {
 
 #[derive(Clone, Debug)]
 enum Source {
-    System,
+    /// The highest reading so far: the system clock may be set back.
+    System(Arc<AtomicU64>),
     Chain(Arc<AtomicU64>),
 }
 
@@ -62,7 +63,7 @@ impl Clock {
     /// When the node does not answer.
     pub async fn start(config: &ClockConfig) -> Result<Self, ClockError> {
         match config {
-            ClockConfig::System => Ok(Self { source: Source::System }),
+            ClockConfig::System => Ok(Self { source: Source::System(Arc::default()) }),
             ClockConfig::Chain { url, poll_ms } => {
                 let client = reqwest::Client::new();
                 let first = chain_time(&client, url).await?;
@@ -83,7 +84,10 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> u64 {
         match &self.source {
-            Source::System => system_seconds(),
+            Source::System(highest) => {
+                let now = system_seconds();
+                highest.fetch_max(now, Ordering::Relaxed).max(now)
+            }
             Source::Chain(now) => now.load(Ordering::Relaxed),
         }
     }
@@ -136,6 +140,15 @@ mod tests {
         let text = r#"{"source":"chain","url":"http://127.0.0.1:1","poll_ms":1,"pol_ms":2}"#;
         let error = serde_json::from_str::<ClockConfig>(text).unwrap_err().to_string();
         assert!(error.contains("pol_ms"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_system_clock_does_not_go_back() {
+        let clock = Clock::start(&ClockConfig::System).await.unwrap();
+        assert!(clock.now() > 1_700_000_000);
+        let Source::System(highest) = &clock.source else { panic!("{clock:?}") };
+        highest.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(clock.now(), u64::MAX);
     }
 
     #[tokio::test]

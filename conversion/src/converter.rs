@@ -19,6 +19,9 @@ use crate::{
 /// Longest pause after refusals.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a coin rests at first.
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+
 /// What the loop shares with the HTTP API.
 #[derive(Debug)]
 pub struct State {
@@ -70,6 +73,8 @@ pub struct Converter<V> {
     /// The id that this process sent last, and when. An older intention was sent, if at all, before we started.
     sent: Option<(String, Instant)>,
     started: Instant,
+    /// Coins whose sales were refused or that nobody bids for: until when they are let be, and for how long this time.
+    resting: BTreeMap<Coin, (Instant, Duration)>,
 }
 
 /// The state, even if a reader panicked while it held the lock.
@@ -92,7 +97,8 @@ impl<V: Venue> Converter<V> {
         let book = Book::of(fills)?;
         let state = State { journal, book, balances: BTreeMap::new(), trouble: None };
         let shared = Arc::new(Mutex::new(state));
-        Ok(Self { venue, clock, rules, shared, sent: None, started: Instant::now() })
+        let (started, resting) = (Instant::now(), BTreeMap::new());
+        Ok(Self { venue, clock, rules, shared, sent: None, started, resting })
     }
 
     /// The state for the HTTP API.
@@ -144,13 +150,18 @@ impl<V: Venue> Converter<V> {
         let intention = {
             let state = locked(&self.shared);
             let btc = state.balances.get(&Coin::Btc).copied().unwrap_or_default();
-            next(&self.rules, &state.book, state.journal.head(), time, &state.balances, btc)
+            let mut coins = state.balances.clone();
+            coins.retain(|coin, _| {
+                self.resting.get(coin).is_none_or(|(until, _)| Instant::now() >= *until)
+            });
+            next(&self.rules, &state.book, state.journal.head(), time, &coins, btc)
         };
         let Some(intention) = intention else { return Ok(Progress::Idle) };
         if let Fill::SaleIntended { coin, .. } = &intention
             && self.venue.best_bid(*coin).await? == 0
         {
             tracing::warn!(%coin, "nobody bids: the sale waits");
+            self.rest(*coin);
             return Ok(Progress::Idle);
         }
         self.record(&intention)?;
@@ -202,6 +213,9 @@ impl<V: Venue> Converter<V> {
                 let pending = locked(&self.shared).book.pending.clone();
                 if let Some(pending) = pending {
                     self.void(&pending, error.to_string())?;
+                    if let Pending::Sale { coin, .. } = pending {
+                        self.rest(coin);
+                    }
                 }
                 Ok(Progress::Refused)
             }
@@ -217,10 +231,12 @@ impl<V: Venue> Converter<V> {
                 OrderState::Unknown => self.give_up(pending, id, *coin, *amount).await,
                 OrderState::Done { amount: 0, status, .. } => {
                     self.void(pending, format!("nothing executed: {status}"))?;
+                    self.rest(*coin);
                     Ok(Progress::Refused)
                 }
                 OrderState::Done { amount, gross, fee, .. } => {
                     self.record(&Fill::Sold { time, id: id.clone(), amount, gross, fee })?;
+                    self.resting.remove(coin);
                     Ok(Progress::Moved)
                 }
             },
@@ -268,6 +284,13 @@ impl<V: Venue> Converter<V> {
         }
         self.void(pending, "the exchange knows no such id".into())?;
         Ok(Progress::Moved)
+    }
+
+    /// Lets a coin be for a while, so that its closed market holds up neither other coins nor withdrawals.
+    fn rest(&mut self, coin: Coin) {
+        let last = self.resting.get(&coin).map_or(Duration::ZERO, |(_, pause)| *pause);
+        let pause = last.saturating_mul(2).clamp(SHORTEST_REST, LONGEST_PAUSE);
+        self.resting.insert(coin, (Instant::now() + pause, pause));
     }
 
     fn void(&self, pending: &Pending, why: String) -> Result<(), StepError> {

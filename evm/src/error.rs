@@ -84,7 +84,41 @@ impl Error {
         matches!(self, Self::Rpc { .. } | Self::NotMined { .. })
     }
 
-    pub(crate) fn rpc(doing: impl Into<String>, why: impl std::fmt::Display) -> Self {
-        Self::Rpc { doing: doing.into(), why: why.to_string() }
+    /// A node that did not answer, or answered nonsense; `why` without the secrets that an endpoint's URL may carry.
+    pub fn rpc(doing: impl Into<String>, why: impl std::fmt::Display) -> Self {
+        Self::Rpc { doing: doing.into(), why: without_secrets(&why.to_string()) }
+    }
+}
+
+/// Cuts every URL in a text down to scheme and host: providers put API keys into paths and queries, and messages go to
+/// logs and status pages.
+pub(crate) fn without_secrets(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("://") {
+        let length = after.find(|c: char| c.is_whitespace() || "\"')>,;".contains(c));
+        let (url, tail) =
+            after.split_at_checked(length.unwrap_or(after.len())).unwrap_or((after, ""));
+        let authority = url.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let more = url.len() > authority.len().saturating_add(1);
+        out.extend([before, "://", host, if more { "/..." } else { "" }]);
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_key_in_a_url_is_in_no_message() {
+        let why = "error sending request for url (https://me:pass@rpc.example.org/v2/KEY?k=KEY2), then ws://b/KEY3";
+        let shown = Error::rpc("blocks", why).to_string();
+        assert!(!shown.contains("KEY") && !shown.contains("pass"), "{shown}");
+        assert!(shown.contains("https://rpc.example.org/...), then ws://b/..."), "{shown}");
+        assert_eq!(without_secrets("at http://127.0.0.1:8545/"), "at http://127.0.0.1:8545");
+        assert_eq!(without_secrets("plain: words"), "plain: words");
     }
 }

@@ -13,7 +13,7 @@ use alloy::{
     transports::TransportError,
 };
 
-use crate::{Error, bindings};
+use crate::{Error, bindings, error::without_secrets};
 
 /// Seconds to wait for a receipt.
 const RECEIPT_SECONDS: u64 = 60;
@@ -77,12 +77,19 @@ fn refusal(what: &str, error: &alloy::contract::Error) -> Error {
         return Error::Refused { what: what.into(), why: explain(&data) };
     }
     match error {
-        alloy::contract::Error::TransportError(TransportError::ErrorResp(answer)) => {
-            let why = answer.as_revert_data().map_or_else(|| answer.to_string(), |d| explain(&d));
-            Error::Refused { what: what.into(), why }
+        // the node's own words (rate limit, nonce, funds) are no refusal by the contract: another time they may be gone
+        alloy::contract::Error::TransportError(TransportError::ErrorResp(answer))
+            if is_revert(answer.code, &answer.message) =>
+        {
+            Error::Refused { what: what.into(), why: answer.to_string() }
         }
         other => Error::rpc(what, other),
     }
+}
+
+/// Nodes report a revert without data by code 3 or in words.
+fn is_revert(code: i64, message: &str) -> bool {
+    code == 3 || message.to_lowercase().contains("revert")
 }
 
 /// Names a contract's error from its revert data, with its values; unknown errors are shown as hex.
@@ -110,5 +117,23 @@ pub fn explain(data: &Bytes) -> String {
 }
 
 fn bad_url(url: &str, error: &impl std::fmt::Display) -> Error {
-    Error::Url { url: url.into(), why: error.to_string() }
+    Error::Url { url: without_secrets(url), why: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_contracts_own_no_is_a_refusal() {
+        let answer = |code: i64, message: &str| {
+            let text = format!(r#"{{"code":{code},"message":"{message}"}}"#);
+            let response = TransportError::ErrorResp(serde_json::from_str(&text).unwrap());
+            refusal("x", &alloy::contract::Error::TransportError(response))
+        };
+        assert!(!answer(3, "execution reverted").retryable());
+        assert!(!answer(-32000, "VM Exception: Reverted").retryable());
+        assert!(answer(-32005, "rate limit exceeded").retryable());
+        assert!(answer(-32000, "nonce too low").retryable());
+    }
 }

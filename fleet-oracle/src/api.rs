@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     batch::{Attestation, BatchFields},
     observation::{Observation, SignedObservation},
-    signer::{ROUND, Refusal, SignAnswer, SignRequest, Signer},
+    signer::{LedRequest, ROUND, Refusal, SignAnswer, Signer},
 };
 
 type Answer<T> = Result<Json<T>, (StatusCode, String)>;
@@ -67,9 +67,9 @@ async fn signed(State(signer): State<Arc<Signer>>, Query(query): Query<OfEpoch>)
 
 async fn sign(
     State(signer): State<Arc<Signer>>,
-    Json(request): Json<SignRequest>,
+    Json(led): Json<LedRequest>,
 ) -> Answer<SignAnswer> {
-    signer.sign(&request).await.map(Json).map_err(refuse)
+    signer.sign_led(&led).await.map(Json).map_err(refuse)
 }
 
 async fn attest(

@@ -81,6 +81,24 @@ pub enum WithdrawalStatus {
     Failed,
 }
 
+impl WithdrawalStatus {
+    /// Its name in the store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Open => "open",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The status of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Sent, Self::Open, Self::Failed].into_iter().find(|status| status.name() == name)
+    }
+}
+
 /// A withdrawal of BTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawal {
@@ -215,10 +233,14 @@ fn withdrawal_origins(
     let queues = coin_queues(pools);
     let mut ordered: Vec<&Withdrawal> = withdrawals.iter().collect();
     ordered.sort_by(|a, b| (&a.applied, &a.id).cmp(&(&b.applied, &b.id)));
-    let (mut origins, mut position, mut open) = (BTreeMap::new(), 0_u64, false);
+    let mut origins = BTreeMap::<(B256, u32), Result<Origin, String>>::new();
+    let (mut position, mut open) = (0_u64, false);
     for withdrawal in ordered.iter().filter(|w| w.status != WithdrawalStatus::Failed) {
         open |= withdrawal.status == WithdrawalStatus::Open;
-        let output = outputs.iter().find(|output| arrived(output, withdrawal));
+        // two alike in one transaction: the first output is the first withdrawal's
+        let output = outputs.iter().find(|output| {
+            arrived(output, withdrawal) && !origins.contains_key(&(output.txid, output.vout))
+        });
         let end = position.saturating_add(withdrawal.gross);
         if let Some(output) = output {
             let origin = if open {

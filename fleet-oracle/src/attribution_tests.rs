@@ -96,6 +96,19 @@ fn what_is_behind_an_open_withdrawal_or_beyond_the_books_waits() {
     assert!(rest[0].why.contains("more BCH was sold"), "{rest:?}");
 }
 
+#[test]
+fn two_equal_withdrawals_in_one_transaction_have_an_origin_each() {
+    let pools = [pool("bch", Coin::Bch, true, vec![payout(1, &[(0, 100), (E, 100)])])];
+    let trades = [trade(1, 200, 1_000)];
+    let mut second = withdrawal(10, 500, 0);
+    second.id = "11".into();
+    let outputs = [0, 1].map(|vout| Output { txid: id(10), vout, sats: 500 });
+    let (receipts, rest) = attribute(&outputs, &pools, &trades, &[withdrawal(10, 500, 0), second]);
+    assert!(rest.is_empty(), "{rest:?}");
+    assert_eq!(pieces(&receipts[0]), [(0, 500)]);
+    assert_eq!(pieces(&receipts[1]), [(1, 500)]);
+}
+
 proptest! {
     #[test]
     fn every_receipt_is_split_exactly_and_later_events_change_nothing(

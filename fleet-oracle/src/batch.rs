@@ -269,7 +269,7 @@ async fn ask(
 }
 
 fn rpc(doing: &str, error: impl std::fmt::Display) -> evm::Error {
-    evm::Error::Rpc { doing: doing.into(), why: error.to_string() }
+    evm::Error::rpc(doing, error)
 }
 
 /// The registry's view of a series, for a signer that checks a batch.

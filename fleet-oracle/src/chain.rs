@@ -7,7 +7,7 @@ use std::{
 
 use alloy::{
     primitives::{Address, B256, Bytes},
-    sol_types::{SolEvent, SolValue},
+    sol_types::{SolEvent, SolStruct, SolValue},
 };
 use domain::{EpochId, SeriesId};
 use evm::{
@@ -87,6 +87,7 @@ impl Chain {
     pub async fn view(&self) -> Result<ChainView, evm::Error> {
         let oracle = self.oracle();
         let epoch = self.next_epoch().await?;
+        self.over(epoch).await?;
         let signers = self.signers().await?;
         let quorum = oracle.quorum().call().await.map_err(|e| rpc("quorum", e))?;
         let digest = oracle.configDigest().call().await.map_err(|e| rpc("configDigest", e))?;
@@ -102,8 +103,18 @@ impl Chain {
             quorum: usize::from(quorum),
             live: self.live(&series, epoch).await?,
             series,
-            distributed: self.distributed().await?,
+            distributed: self.distributed(prev).await?,
         })
+    }
+
+    /// A node that lags may know the last report and yet take the epoch to be running.
+    async fn over(&self, epoch: EpochId) -> Result<(), evm::Error> {
+        let time = evm::block_at(&self.provider, Finality::Latest).await?.timestamp;
+        if time >= epoch.end() {
+            return Ok(());
+        }
+        let end = epoch.end();
+        Err(rpc("balance-seconds", format!("the node is at {time}, epoch {epoch} ends at {end}")))
     }
 
     async fn live(
@@ -142,8 +153,17 @@ impl Chain {
         Ok(found)
     }
 
-    async fn distributed(&self) -> Result<BTreeSet<(B256, u32)>, evm::Error> {
+    /// Receipts of all reports up to the one that hashes to `last`.
+    async fn distributed(&self, last: B256) -> Result<BTreeSet<(B256, u32)>, evm::Error> {
         let reports = self.reports().await?;
+        if !is_whole(&reports, last) {
+            // what was remembered may be what is wrong
+            if let Ok(mut posted) = self.posted.lock() {
+                *posted = (self.deployment.block, Vec::new());
+            }
+            let why = format!("the node's reports do not lead to {last}: one is missing");
+            return Err(rpc("ReportPosted events", why));
+        }
         let receipts = reports.iter().flat_map(|report| &report.receipts);
         Ok(receipts.map(|receipt| (receipt.txid, receipt.vout)).collect())
     }
@@ -222,6 +242,38 @@ impl Chain {
     }
 }
 
+/// Whether these are all reports there are: each names the hash of the one before, and the last one hashes to `last`.
+/// With one missing, its receipts would be distributed once more.
+fn is_whole(reports: &[FleetReport], last: B256) -> bool {
+    let mut hash = B256::ZERO;
+    for report in reports {
+        if report.prevHash != hash {
+            return false;
+        }
+        hash = report.eip712_hash_struct();
+    }
+    hash == last
+}
+
 fn rpc(doing: &str, error: impl std::fmt::Display) -> evm::Error {
-    evm::Error::Rpc { doing: doing.into(), why: error.to_string() }
+    evm::Error::rpc(doing, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_the_node_keeps_back_is_noticed() {
+        let first = FleetReport { epoch: 5, quotePerBtc: 1, ..Default::default() };
+        let prev = first.eip712_hash_struct();
+        let second = FleetReport { epoch: 6, prevHash: prev, quotePerBtc: 1, ..Default::default() };
+        let last = second.eip712_hash_struct();
+        assert!(is_whole(&[], B256::ZERO));
+        assert!(is_whole(&[first.clone(), second.clone()], last));
+        assert!(!is_whole(std::slice::from_ref(&first), last), "the last is missing");
+        assert!(!is_whole(std::slice::from_ref(&second), last), "the first is missing");
+        assert!(!is_whole(&[first.clone(), first, second], last), "one twice");
+        assert!(!is_whole(&[], last));
+    }
 }

@@ -134,17 +134,29 @@ async fn taken_up(
             found.extend(serde_json::to_string(&request).ok());
         }
     }
-    let most = found.iter().max_by_key(|one| found.iter().filter(|other| other == one).count());
-    let most = most.and_then(|text| serde_json::from_str::<SignRequest>(text).ok());
-    // A liar may name nonsense: only what makes a report is taken up.
-    match most {
-        Some(request) if signer.combined(&request).await.is_ok() => {
+    // A liar may name nonsense: what makes no report is passed over, and hides nothing that does.
+    for text in by_votes(found) {
+        let Ok(request) = serde_json::from_str::<SignRequest>(&text) else { continue };
+        if signer.combined(&request).await.is_ok() {
             let observations = request.observations.len();
             tracing::info!(%epoch, observations, "taking up what was signed before");
-            Ok(Some(request))
+            return Ok(Some(request));
         }
-        _ => Ok(None),
     }
+    Ok(None)
+}
+
+/// Each text once, the most frequent first; of equally frequent ones, the first named.
+fn by_votes(texts: Vec<String>) -> Vec<String> {
+    let mut counted: Vec<(usize, String)> = Vec::new();
+    for text in texts {
+        match counted.iter_mut().find(|(_, other)| *other == text) {
+            Some((count, _)) => *count = count.saturating_add(1),
+            None => counted.push((1, text)),
+        }
+    }
+    counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    counted.into_iter().map(|(_, text)| text).collect()
 }
 
 async fn gather(
@@ -193,8 +205,9 @@ async fn collect(
     digest: B256,
 ) -> Result<Vec<(Address, Bytes)>, Refusal> {
     let own = signer.sign(request).await;
+    let led = &signer.lead(request)?;
     let asked = others(signer).map(|peer| async move {
-        (peer, post::<_, SignAnswer>(signer, http, peer, "/sign", request).await)
+        (peer, post::<_, SignAnswer>(signer, http, peer, "/sign", led).await)
     });
     let mut signatures = Vec::new();
     match own.map_err(|error| error.to_string()).and_then(|answer| checked(&answer, digest)) {
@@ -309,4 +322,15 @@ async fn answer<T: DeserializeOwned>(
         return Err(text);
     }
     serde_json::from_str(&text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_liars_nonsense_hides_no_request() {
+        let texts = ["own", "lie", "peer", "peer"].map(String::from).to_vec();
+        assert_eq!(by_votes(texts), ["peer", "own", "lie"]);
+    }
 }

@@ -87,9 +87,13 @@ impl Reader {
         }
         evidence.sort();
         let confirmed = tip.saturating_sub(self.config.bitcoin.confirmations.saturating_sub(1));
-        let mut outputs = store.outputs(confirmed, epoch.end()).await?;
-        outputs.retain(|output| !view.distributed.contains(&(output.txid, output.vout)));
-        let (receipts, rest) = attribute(&outputs, &statements, &sales.trades, &sales.withdrawals);
+        let outputs = store.outputs(confirmed, epoch.end()).await?;
+        // distributed ones too, so that none takes the place of another
+        let (mut receipts, rest) =
+            attribute(&outputs, &statements, &sales.trades, &sales.withdrawals);
+        let fresh = |place| !view.distributed.contains(&place);
+        receipts.retain(|receipt| fresh((receipt.txid, receipt.vout)));
+        let rest = rest.into_iter().filter(|one| fresh((one.output.txid, one.output.vout)));
         for one in rest {
             let (txid, sats) = (one.output.txid, one.output.sats);
             tracing::warn!(%epoch, %txid, sats, "a treasury output is left out: {}", one.why);

@@ -106,7 +106,7 @@ pub fn combine(
             series_report(view.epoch, *series, pot, &work, hardware(view, observations, *series))
         })
         .collect();
-    let observed_at = observations.iter().map(|one| one.observed_at).min().unwrap_or_default();
+    let observed_at = median_low(observations.iter().map(|one| one.observed_at).collect());
     let report = IFleetOracle::FleetReport {
         epoch: view.epoch.0,
         round: 0,
@@ -257,6 +257,37 @@ pub fn agrees(
         if series.hardwarePrice > 0 && own.hardwarePrice > 0 {
             let what = format!("the hardware price of series {}", series.series);
             near(&what, series.hardwarePrice, own.hardwarePrice, tolerances.hardware)?;
+        }
+    }
+    Ok(())
+}
+
+/// Compares how a report splits its receipts among series and epochs with how this signer's own work splits the same
+/// receipts (`own`). Each part may be off by as much as the work, and by a sat of rounding per piece of a receipt.
+///
+/// # Errors
+/// With the part that differs.
+pub fn splits_alike(
+    combined: &Combined,
+    own: &IFleetOracle::FleetReport,
+    limit: u64,
+) -> Result<(), String> {
+    let rounding = combined.receipts.iter().map(|receipt| receipt.pieces.len()).sum::<usize>();
+    let rounding = u64::try_from(rounding).unwrap_or(u64::MAX);
+    let parts = |report: &IFleetOracle::FleetReport| -> BTreeMap<(u16, u32), u64> {
+        let pots = report.series.iter().flat_map(|s| s.pots.iter().map(|pot| (s.series, pot)));
+        pots.map(|(series, pot)| ((series, pot.workEpoch), pot.sats)).collect()
+    };
+    let (theirs, ours) = (parts(&combined.report), parts(own));
+    for place in theirs.keys().chain(ours.keys()) {
+        let of = |parts: &BTreeMap<_, u64>| parts.get(place).copied().unwrap_or_default();
+        let (sats, own) = (of(&theirs), of(&ours));
+        let near = apart_ppm_ceil(sats.into(), own.into()) <= u128::from(limit);
+        if !near && sats.abs_diff(own) > rounding {
+            let (series, epoch) = place;
+            return Err(format!(
+                "series {series} gets {sats} sats of epoch {epoch}, {own} by this signer's own reading"
+            ));
         }
     }
     Ok(())

@@ -101,6 +101,32 @@ fn a_signer_refuses_what_it_does_not_see() {
     assert!(against(seen(1_000, 9_000, &[moved])).unwrap_err().contains("attribution"));
 }
 
+/// The total of the epoch's work may be right and the split of an older receipt wrong all the same.
+#[test]
+fn a_signer_refuses_a_split_that_its_own_work_contradicts() {
+    let honest = [receipt(1, 90_000)];
+    let with = |first: u128, second: u128| {
+        let mut one = seen(1_000, 9_000, &honest);
+        for (series, hashes) in [(1, first), (2, second)] {
+            let (epoch, pool) = (EpochId(99), "btc".to_owned());
+            one.work.push(WorkCell { epoch, pool, series: SeriesId(series), hashes });
+        }
+        one
+    };
+    let mut view = view(1);
+    view.live.insert((SeriesId(2), EpochId(99)));
+    let report = |one: Observation| combine(&view, &[one], &BTreeMap::new()).unwrap();
+    let own = report(with(6_000, 3_000));
+    let against = |one: Observation| splits_alike(&report(one), &own.report, 10_000);
+    assert_eq!(against(with(6_000, 3_000)), Ok(()));
+    assert_eq!(against(with(6_001, 3_000)), Ok(()));
+    let lie = report(with(1, 8_999));
+    let (lied, true_work) = (lie.report.series[0].work, own.report.series[0].work);
+    assert_eq!(lied, true_work, "the epoch's own work does not tell");
+    let error = splits_alike(&lie, &own.report, 10_000).unwrap_err();
+    assert!(error.contains("of epoch 99"), "{error}");
+}
+
 #[test]
 fn evidence_without_a_quorum_is_a_zero_leaf() {
     let root = |hashes: [u8; 3]| {
@@ -214,6 +240,7 @@ proptest! {
             (0..4).map(|i| seen(prices[i], works[i], &honest)).collect();
         let mut liar = seen(lie_price, lie_work, &[receipt(2, lie_sats), receipt(3, lie_sats)]);
         liar.evidence[0].hash = B256::ZERO;
+        liar.observed_at = EPOCH.end();
         observations.insert(place, liar);
         let combined = combine(&view(3), &observations, &BTreeMap::new()).unwrap();
         let report = &combined.report;
@@ -222,6 +249,7 @@ proptest! {
         let work = report.series[0].work;
         prop_assert!((*works.iter().min().unwrap()..=*works.iter().max().unwrap()).contains(&work));
         prop_assert_eq!(total(&combined), (120, 120));
+        prop_assert_eq!(report.observedAt, U40::from(EPOCH.end() + 7));
         observations.reverse();
         let again = combine(&view(3), &observations, &BTreeMap::new()).unwrap();
         prop_assert_eq!(&again.report, report, "the order of observations does not matter");

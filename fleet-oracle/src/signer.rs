@@ -6,7 +6,7 @@ use std::{
 };
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, Keccak256, Signature},
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use clock::Clock;
@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     observation::{Domain, Observation, SignedObservation},
     reading::Reader,
-    report::{ChainView, Combined, Tolerances, agrees, combine},
+    report::{ChainView, Combined, Tolerances, agrees, combine, splits_alike},
     store::{Signed, Store, StoreError},
 };
 
@@ -34,6 +34,17 @@ pub struct SignRequest {
     pub epoch: EpochId,
     /// Signed observations of distinct signers, any order.
     pub observations: Vec<SignedObservation>,
+}
+
+/// A request to sign, by the signer who leads. What a signer signs first binds it for the epoch, so nobody else may
+/// choose the observations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedRequest {
+    /// What is to be signed.
+    pub request: SignRequest,
+    /// The leader's signature over it: 65 bytes, hex.
+    pub signature: String,
 }
 
 /// A signature over the report.
@@ -232,6 +243,7 @@ impl Signer {
             .map_err(|e| Refusal::Trouble(e.to_string()))?;
         if let Err(why) = self.check(&view, &combined, &own) {
             // What was observed may have grown since: a receipt confirmed a moment later counts too.
+            let _one_at_a_time = self.reading.lock().await;
             let fresh = self.read(&view, self.clock.now()).await?;
             tracing::info!(epoch = %request.epoch, "reading again: {why}");
             self.check(&view, &combined, &fresh).map_err(Refusal::Disagrees)?;
@@ -245,6 +257,24 @@ impl Signer {
         let signature =
             self.key.sign_hash_sync(&digest).map_err(|e| Refusal::Trouble(e.to_string()))?;
         Ok(SignAnswer { digest, signature: hex::encode(signature.as_bytes()) })
+    }
+
+    /// This signer's request to the others.
+    ///
+    /// # Errors
+    /// When the key refuses.
+    pub fn lead(&self, request: &SignRequest) -> Result<LedRequest, Refusal> {
+        self.domain.lead(request, &self.key).map_err(Refusal::Trouble)
+    }
+
+    /// Signs what another signer asks for.
+    ///
+    /// # Errors
+    /// When nobody of the signer set asks, and as [`Signer::sign`].
+    pub async fn sign_led(&self, led: &LedRequest) -> Result<SignAnswer, Refusal> {
+        let signers = self.chain.signers().await?;
+        self.domain.led_by(led, &signers).map_err(Refusal::Bad)?;
+        self.sign(&led.request).await
     }
 
     fn check(
@@ -261,7 +291,11 @@ impl Signer {
             hardware: self.config.tolerances.hardware_ppm,
             work: self.config.tolerances.work_ppm,
         };
-        agrees(combined, own, &own_report.report, tolerances)
+        agrees(combined, own, &own_report.report, tolerances)?;
+        let same_receipts = Observation { receipts: combined.receipts.clone(), ..own.clone() };
+        let own_split = combine(&alone, &[same_receipts], &self.deductions());
+        let own_split = own_split.map_err(|error| error.to_string())?;
+        splits_alike(combined, &own_split.report, tolerances.work)
     }
 
     /// Attests a batch that equals the one in this signer's own machine list.
@@ -288,5 +322,58 @@ impl Signer {
         let signature =
             self.key.sign_hash_sync(&digest).map_err(|e| Refusal::Trouble(e.to_string()))?;
         Ok(hex::encode(signature.as_bytes()))
+    }
+}
+
+impl Domain {
+    fn request_digest(&self, request: &SignRequest) -> Result<B256, String> {
+        let text = serde_json::to_string(request).map_err(|error| error.to_string())?;
+        let mut hasher = Keccak256::new();
+        hasher.update(b"Liquid Hashrate sign request v1");
+        hasher.update(self.chain_id.to_be_bytes());
+        hasher.update(self.oracle);
+        hasher.update(text.as_bytes());
+        Ok(hasher.finalize())
+    }
+
+    fn lead(&self, request: &SignRequest, key: &PrivateKeySigner) -> Result<LedRequest, String> {
+        let digest = self.request_digest(request)?;
+        let signature = key.sign_hash_sync(&digest).map_err(|error| error.to_string())?;
+        let signature = hex::encode(signature.as_bytes());
+        Ok(LedRequest { request: request.clone(), signature })
+    }
+
+    fn led_by(&self, led: &LedRequest, signers: &[Address]) -> Result<Address, String> {
+        let digest = self.request_digest(&led.request)?;
+        let bytes = hex::decode(&led.signature).map_err(|error| error.to_string())?;
+        let signature = Signature::from_raw(&bytes).map_err(|error| error.to_string())?;
+        let who = signature.recover_address_from_prehash(&digest);
+        let who = who.map_err(|error| error.to_string())?;
+        let known = signers.contains(&who).then_some(who);
+        known.ok_or_else(|| format!("the request is of {who}, who is not in the signer set"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_signer_can_ask_for_a_signature() {
+        let (oracle, registry) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let domain = Domain { chain_id: 1, oracle, registry };
+        let (key, stranger) = (PrivateKeySigner::random(), PrivateKeySigner::random());
+        let observation = SignedObservation { body: "{}".into(), signature: "00".into() };
+        let request = SignRequest { epoch: EpochId(7), observations: vec![observation] };
+        let signers = [key.address()];
+        let led = domain.lead(&request, &key).unwrap();
+        let travelled = serde_json::to_string(&led).unwrap();
+        let led: LedRequest = serde_json::from_str(&travelled).unwrap();
+        assert_eq!(domain.led_by(&led, &signers), Ok(key.address()));
+        let foreign = domain.lead(&request, &stranger).unwrap();
+        assert!(domain.led_by(&foreign, &signers).unwrap_err().contains("not in the signer set"));
+        let mut changed = led;
+        changed.request.observations.clear();
+        assert!(domain.led_by(&changed, &signers).is_err());
     }
 }

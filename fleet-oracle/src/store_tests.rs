@@ -113,3 +113,35 @@ async fn blocks_that_were_taken_back_take_their_outputs_along() {
     store.add_trades(std::slice::from_ref(&trade)).await.unwrap();
     assert_eq!(store.trades(Coin::Bch).await.unwrap(), [trade]);
 }
+
+#[tokio::test]
+async fn two_readings_at_once_count_work_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
+    let lines = [domain::journal::Head::default().append(&work(3, 10)).unwrap()];
+    let all = futures::future::join_all((0..8).map(|_| store.take_lines(&lines))).await;
+    assert_eq!(all.iter().filter(|taken| taken.is_ok()).count(), 1);
+    let work = store.work(EpochId(0), EpochId(9)).await.unwrap();
+    assert_eq!(work[&(EpochId(3), "btc".to_owned(), SeriesId(1))], 10);
+}
+
+#[tokio::test]
+async fn a_withdrawal_that_the_venue_no_longer_lists_is_remembered() {
+    use crate::attribution::{Withdrawal, WithdrawalStatus};
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
+    let one = |id: &str, status, txid| Withdrawal {
+        id: id.into(),
+        applied: "2026-01-01 00:00:00".into(),
+        txid,
+        gross: 10,
+        fee: 1,
+        status,
+    };
+    store.put_withdrawals(&[one("a", WithdrawalStatus::Open, None)]).await.unwrap();
+    let sent = one("a", WithdrawalStatus::Sent, Some(B256::repeat_byte(1)));
+    store.put_withdrawals(std::slice::from_ref(&sent)).await.unwrap();
+    let failed = one("b", WithdrawalStatus::Failed, None);
+    store.put_withdrawals(std::slice::from_ref(&failed)).await.unwrap();
+    assert_eq!(store.withdrawals().await.unwrap(), [sent, failed]);
+}

@@ -124,17 +124,31 @@ impl Chain {
         Ok(decoded::<E>(&logs)?.into_iter().map(|(event, _)| event).collect())
     }
 
-    /// Every commitment in the newest block of a node, epoch ascending, each checked against the hash that the ledger
-    /// keeps.
+    /// Every commitment in the newest block of a node, epoch ascending; none is missing.
     ///
     /// # Errors
-    /// When an event does not match, or the node does not answer.
+    /// When an event is missing, or the node does not answer.
     pub async fn commitments(&self) -> Result<Vec<IEpochLedger::Commitment>, Error> {
         let latest = block_at(self.reader(), Finality::Latest).await?;
-        let logs =
-            self.logs::<IEpochLedger::Committed>(self.deployment.epoch_ledger, &latest).await?;
-        let commitments: Vec<_> = logs.into_iter().map(|event| event.commitment).collect();
-        Ok(commitments)
+        let next = self.ledger().nextEpoch().block(BlockId::hash(latest.hash)).call().await;
+        let next = EpochId(next.map_err(|error| rpc("nextEpoch", error))?);
+        let all = self.committed(&latest).await?;
+        self.whole(&all, next)?;
+        Ok(all)
+    }
+
+    async fn committed(&self, at: &BlockRef) -> Result<Vec<IEpochLedger::Commitment>, Error> {
+        let logs = self.logs::<IEpochLedger::Committed>(self.deployment.epoch_ledger, at).await?;
+        Ok(logs.into_iter().map(|event| event.commitment).collect())
+    }
+
+    /// Epochs are committed one after the other, so a list with a hole is a node's mistake.
+    fn whole(&self, all: &[IEpochLedger::Commitment], next: EpochId) -> Result<(), Error> {
+        let found = all.iter().map(|commitment| commitment.epoch);
+        if found.eq(self.deployment.first_epoch.0..next.0) {
+            return Ok(());
+        }
+        Err(rpc("Committed events", format!("not one for every epoch before {next}: ask again")))
     }
 
     /// The epoch's commitment in the newest block, checked against the ledger's hash; `None` if there is none.
@@ -189,16 +203,62 @@ impl Chain {
         &self,
         epoch: EpochId,
     ) -> Result<Option<Vec<IEpochLedger::Commitment>>, Error> {
-        let block = self.finalized().await?;
-        let logs =
-            self.logs::<IEpochLedger::Committed>(self.deployment.epoch_ledger, &block).await?;
-        let mut commitments: Vec<_> = logs.into_iter().map(|event| event.commitment).collect();
+        let mut commitments = self.committed(&self.finalized().await?).await?;
         commitments.retain(|commitment| commitment.epoch <= epoch.0);
-        let Some(last) = commitments.last().filter(|last| last.epoch == epoch.0) else {
+        if commitments.last().is_none_or(|last| last.epoch != epoch.0) {
             return Ok(None);
-        };
-        let hash = alloy::primitives::keccak256(last.abi_encode());
-        Ok(self.committed_finally(epoch, hash).await?.then_some(commitments))
+        }
+        self.whole(&commitments, epoch.next())?;
+        // back to the paying epoch before this one: it decides which baton is spent
+        for commitment in commitments.iter().rev() {
+            let hash = alloy::primitives::keccak256(commitment.abi_encode());
+            if !self.committed_finally(EpochId(commitment.epoch), hash).await? {
+                return Ok(None);
+            }
+            if commitment.epoch != epoch.0 && !commitment.batches.is_empty() {
+                break;
+            }
+        }
+        Ok(Some(commitments))
+    }
+
+    /// Every `E` of a contract in blocks that are final at both endpoints, in order; both must tell the same.
+    ///
+    /// # Errors
+    /// When the endpoints differ, or one does not answer.
+    pub async fn agreed_logs<E>(&self, contract: Address) -> Result<Vec<E>, Error>
+    where
+        E: alloy::sol_types::SolEvent + PartialEq,
+    {
+        let [first, second] = &self.readers;
+        let tips = [
+            block_at(first, Finality::Finalized).await?.number,
+            block_at(second, Finality::Finalized).await?.number,
+        ];
+        let to = tips.into_iter().min().unwrap_or_default();
+        let (topic, from) = (Some(E::SIGNATURE_HASH), self.deployment.block);
+        let mut told = Vec::with_capacity(2);
+        for reader in &self.readers {
+            let logs = logs_between(reader, &[contract], topic, from, to).await?;
+            let events = decoded::<E>(&logs)?.into_iter().map(|(event, _)| event);
+            told.push(events.collect::<Vec<E>>());
+        }
+        let theirs = told.pop();
+        let ours = told.pop();
+        match ours {
+            Some(ours) if Some(&ours) == theirs.as_ref() => Ok(ours),
+            _ => Err(rpc(E::SIGNATURE, "the two endpoints tell different events")),
+        }
+    }
+
+    /// Whether a batch is proven in a finalized block.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn proven_finally(&self, epoch: EpochId, batch: u16) -> Result<bool, Error> {
+        let block = BlockId::hash(self.finalized().await?.hash);
+        let proven = self.ledger().batchProven(epoch.0, batch).block(block).call().await;
+        proven.map_err(|error| rpc("batchProven", error))
     }
 
     /// The first baton as `setBaton` named it: txid (internal byte order) and index.
@@ -206,9 +266,8 @@ impl Chain {
     /// # Errors
     /// When it is not set, or the node does not answer.
     pub async fn first_baton(&self) -> Result<(B256, u32), Error> {
-        let block = self.finalized().await?;
-        let events =
-            self.logs::<IEpochLedger::BatonSet>(self.deployment.epoch_ledger, &block).await?;
+        let ledger = self.deployment.epoch_ledger;
+        let events = self.agreed_logs::<IEpochLedger::BatonSet>(ledger).await?;
         let first = events.into_iter().next();
         let first = first.ok_or_else(|| {
             Error::Config("the ledger has no baton yet: fund `settlement address baton-genesis` and call setBaton".into())
@@ -235,5 +294,9 @@ impl Chain {
 
 /// A failed read as an error that may be tried again.
 pub(crate) fn rpc(doing: &str, why: impl std::fmt::Display) -> Error {
-    Error::Evm(evm::Error::Rpc { doing: doing.into(), why: why.to_string() })
+    Error::Evm(evm::Error::rpc(doing, why))
 }
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

@@ -138,6 +138,10 @@ impl Config {
             (self.poll_ms > 0, "poll_ms must be above 0"),
             (policy.min_pay <= 50_000, "policy.min_pay must be at most 50000 sat"),
             (policy.min_baton >= 330, "policy.min_baton must be at least 330 sat, the dust limit"),
+            (
+                policy.defer_after_epochs <= 5,
+                "policy.defer_after_epochs must be at most 5: later the ledger takes deferred epochs only",
+            ),
             (policy.max_batch_bytes >= 43, "policy.max_batch_bytes must hold one output: 43"),
             (policy.max_batch_bytes <= 90_000, "policy.max_batch_bytes must be at most 90000"),
             (policy.max_funding_inputs <= 300, "policy.max_funding_inputs must be at most 300"),
@@ -212,6 +216,9 @@ mod tests {
         assert!(error.contains("pol_ms"), "{error}");
         let error = read(&example().replace("min_pay = 10000", "min_pay = 50001")).unwrap_err();
         assert!(error.to_string().contains("50000"), "{error}");
+        let late = example().replace("defer_after_epochs = 3", "defer_after_epochs = 6");
+        let error = read(&late).unwrap_err().to_string();
+        assert!(error.contains("at most 5"), "{error}");
         let error = read(&example().replace("regtest", "bitcoin")).unwrap_err().to_string();
         assert!(error.contains("not of network bitcoin"), "{error}");
     }

@@ -2,6 +2,7 @@
 //! it is done; each asks the contract or the node first, so a step that is repeated after a crash changes nothing.
 
 mod commit;
+mod fund;
 mod pay;
 mod prove;
 

@@ -1,6 +1,9 @@
 //! The Bitcoin node over JSON-RPC. Calls block a thread of their own, never the runtime.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bdk_bitcoind_rpc::bitcoincore_rpc::{Auth, Client, RpcApi, jsonrpc};
 use bitcoin::{Block, BlockHash, Transaction, block::Header, consensus::encode, hashes::Hash};
@@ -20,7 +23,10 @@ pub enum Broadcast {
 /// A connection to a node. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
-    client: Arc<Client>,
+    url: String,
+    cookie: PathBuf,
+    /// The cookie's text and the client that carries it: a node that was restarted has a new one.
+    held: Arc<Mutex<(String, Arc<Client>)>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -35,18 +41,28 @@ impl Node {
     /// # Errors
     /// When the cookie cannot be read. The node is not asked yet.
     pub fn connect(url: &str, cookie: &Path) -> Result<Self, Error> {
-        let auth = Auth::CookieFile(cookie.to_path_buf());
-        let client = Client::new(url, auth).map_err(|error| Error::File {
+        let fail = |why: String| Error::File {
             path: cookie.display().to_string(),
-            why: format!("no cookie of a running bitcoind: {error}"),
-        })?;
-        Ok(Self { client: Arc::new(client) })
+            why: format!("no cookie of a running bitcoind: {why}"),
+        };
+        let text = std::fs::read_to_string(cookie).map_err(|error| fail(error.to_string()))?;
+        let client = Client::new(url, Auth::CookieFile(cookie.to_path_buf()));
+        let client = Arc::new(client.map_err(|error| fail(error.to_string()))?);
+        let held = Arc::new(Mutex::new((text, client)));
+        Ok(Self { url: url.to_owned(), cookie: cookie.to_path_buf(), held })
     }
 
-    /// The blocking client, for the wallet's emitter.
+    /// The blocking client, for the wallet's emitter, with the node's present cookie.
     #[must_use]
     pub fn client(&self) -> Arc<Client> {
-        Arc::clone(&self.client)
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(text) = std::fs::read_to_string(&self.cookie)
+            && text != held.0
+            && let Ok(client) = Client::new(&self.url, Auth::CookieFile(self.cookie.clone()))
+        {
+            *held = (text, Arc::new(client));
+        }
+        Arc::clone(&held.1)
     }
 
     async fn call(&self, method: &'static str, params: Vec<Value>) -> Result<Value, Error> {
@@ -161,4 +177,38 @@ fn decode<T: encode::Decodable>(doing: &str, value: &Value) -> Result<T, Error> 
 #[must_use]
 pub fn internal<H: Hash<Bytes = [u8; 32]>>(hash: H) -> alloy::primitives::B256 {
     alloy::primitives::B256::from(hash.to_byte_array())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Json, Router, extract::State, http::HeaderMap, routing::post};
+
+    use super::*;
+
+    type Seen = Arc<Mutex<Vec<String>>>;
+
+    async fn answer(State(seen): State<Seen>, headers: HeaderMap) -> Json<Value> {
+        let words = headers.get("authorization").unwrap().to_str().unwrap();
+        seen.lock().unwrap().push(words.to_owned());
+        Json(json!({ "jsonrpc": "2.0", "id": 0, "error": null, "result": "00".repeat(32) }))
+    }
+
+    #[tokio::test]
+    async fn a_restarted_nodes_new_cookie_is_used() {
+        let seen = Seen::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().route("/", post(answer)).with_state(Arc::clone(&seen));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let dir = tempfile::tempdir().unwrap();
+        let cookie = dir.path().join(".cookie");
+        std::fs::write(&cookie, "__cookie__:first").unwrap();
+        let node = Node::connect(&url, &cookie).unwrap();
+        node.hash_at(0).await.ok();
+        std::fs::write(&cookie, "__cookie__:second").unwrap();
+        node.hash_at(0).await.ok();
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 2);
+        assert_ne!(seen.first(), seen.last());
+    }
 }

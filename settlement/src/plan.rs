@@ -137,6 +137,16 @@ pub fn fee_ceil(vsize: u64, rate: u64) -> Result<u64, PlanError> {
     fee.and_then(|fee| u64::try_from(fee).ok()).ok_or(PlanError::Overflow("the miner fee"))
 }
 
+/// What spending one more output of a keychain costs, sats.
+///
+/// # Errors
+/// When a descriptor fails or the fee does not fit 64 bits.
+pub fn input_fee_ceil(vault: &Vault, keychain: Keychain, rate: u64) -> Result<u64, PlanError> {
+    // outpoint 36, empty script 1, sequence 4
+    let weight = vault.witness_weight(keychain)?.saturating_add(41 * 4);
+    fee_ceil(weight.div_ceil(4), rate)
+}
+
 /// Virtual bytes of a transaction once signed: its own bytes and the heaviest witness each input can need.
 ///
 /// # Errors

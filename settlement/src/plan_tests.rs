@@ -63,6 +63,12 @@ fn order(vault: &Vault, batches: Vec<Vec<TxOut>>) -> (Vec<Transaction>, Order) {
     (vec![baton_tx, funding_tx], order)
 }
 
+/// A one-batch transaction, and those it spends.
+pub(crate) fn planned(vault: &Vault) -> (PlannedTx, Vec<Transaction>) {
+    let (previous, order) = order(vault, vec![payees(2, 30_000)]);
+    (super::plan(vault, &order, 10_000).unwrap().txs.remove(0), previous)
+}
+
 const GENESIS: u32 = crate::vault::GENESIS_BATON;
 
 fn sign(

@@ -95,9 +95,8 @@ impl Signer {
         let commitment = commitments.pop().ok_or_else(missing)?;
         let paying = commitments.iter().rev().find(|earlier| !earlier.batches.is_empty());
         let previous = paying.map(|earlier| earlier.epoch);
-        let block = self.chain.finalized().await?;
-        let address = self.chain.deployment.epoch_ledger;
-        let proven = self.chain.logs::<IEpochLedger::PayoutProven>(address, &block).await?;
+        let ledger = self.chain.deployment.epoch_ledger;
+        let proven = self.chain.agreed_logs::<IEpochLedger::PayoutProven>(ledger).await?;
         let proven_txid = |epoch: u32, batches: [u16; 2]| {
             let event = proven.iter().find(|e| e.epoch == epoch && batches.contains(&e.batch));
             event.map(|event| Txid::from_byte_array(event.txid.0))

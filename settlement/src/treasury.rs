@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bdk_bitcoind_rpc::{Emitter, NO_EXPECTED_MEMPOOL_TXS};
+use bdk_bitcoind_rpc::{BlockEvent, Emitter, NO_EXPECTED_MEMPOOL_TXS};
 use bdk_wallet::{ChangeSet, KeychainKind, Wallet};
 use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
 
@@ -77,24 +77,9 @@ impl Treasury {
         let (genesis, birthday) = (self.genesis.clone(), self.birthday);
         let task = tokio::task::spawn_blocking(move || {
             let mut wallet = wallet.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut news = BitcoinNews::default();
             let mut emitter =
                 Emitter::new(client, wallet.latest_checkpoint(), birthday, NO_EXPECTED_MEMPOOL_TXS);
-            let mut more = true;
-            for _ in 0..STRIDE {
-                let next = emitter.next_block().map_err(|error| Error::node("blocks", error))?;
-                let Some(event) = next else {
-                    more = false;
-                    break;
-                };
-                let (height, to) = (event.block_height(), event.connected_to());
-                wallet
-                    .apply_block_connected_to(&event.block, height, to)
-                    .map_err(|error| Error::Wallet(error.to_string()))?;
-                read_block(&event.block, height, &genesis, &mut news);
-            }
-            news.wallet = wallet.take_staged();
-            Ok((news, more))
+            read_stretch(&mut wallet, &genesis, || emitter.next_block())
         });
         task.await.map_err(|error| Error::Wallet(error.to_string()))?
     }
@@ -147,6 +132,40 @@ impl Treasury {
     }
 }
 
+/// Applies a stretch of blocks. What was applied is always handed over, even if the node fails on the way: the wallet
+/// never asks for those blocks again. The failure comes back with the next call, which has nothing to hand over.
+fn read_stretch<E: std::fmt::Display>(
+    wallet: &mut Wallet,
+    genesis: &ScriptBuf,
+    mut next: impl FnMut() -> Result<Option<BlockEvent<Block>>, E>,
+) -> Result<(BitcoinNews, bool), Error> {
+    let (mut news, mut more) = (BitcoinNews::default(), true);
+    for applied in 0..STRIDE {
+        let step = match next() {
+            Ok(Some(event)) => {
+                let (height, to) = (event.block_height(), event.connected_to());
+                let connected = wallet.apply_block_connected_to(&event.block, height, to);
+                if connected.is_ok() {
+                    read_block(&event.block, height, genesis, &mut news);
+                }
+                connected.map_err(|error| Error::Wallet(error.to_string()))
+            }
+            Ok(None) => {
+                more = false;
+                break;
+            }
+            Err(error) => Err(Error::node("blocks", error)),
+        };
+        match step {
+            Ok(()) => {}
+            Err(error) if applied == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    news.wallet = wallet.take_staged();
+    Ok((news, more))
+}
+
 fn read_block(block: &Block, height: u32, genesis: &ScriptBuf, news: &mut BitcoinNews) {
     let hash = block.block_hash();
     for tx in &block.txdata {
@@ -160,5 +179,54 @@ fn read_block(block: &Block, height: u32, genesis: &ScriptBuf, news: &mut Bitcoi
             let spends = first.previous_output;
             news.marked.push(Marked { txid, block: hash, height, epoch, batch, spends });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bdk_wallet::chain::{BlockId, CheckPoint};
+    use bitcoin::{
+        Amount, Network, TxOut, Witness,
+        absolute::LockTime,
+        block::Header,
+        constants::genesis_block,
+        hashes::Hash,
+        transaction::{TxIn, Version},
+    };
+
+    use super::*;
+    use crate::plan::tests::vault;
+
+    fn paying_block() -> BlockEvent<Block> {
+        let first = genesis_block(Network::Regtest);
+        let script_pubkey = encode::marker(7, 0, &alloy::primitives::B256::repeat_byte(1));
+        let tx = Transaction {
+            version: Version::TWO,
+            lock_time: LockTime::ZERO,
+            input: vec![TxIn { witness: Witness::new(), ..TxIn::default() }],
+            output: vec![TxOut { value: Amount::ZERO, script_pubkey }],
+        };
+        let mut header: Header = first.header;
+        header.prev_blockhash = first.block_hash();
+        header.merkle_root = bitcoin::TxMerkleNode::all_zeros();
+        let block = Block { header, txdata: vec![tx] };
+        let at = BlockId { height: 1, hash: block.block_hash() };
+        let start = CheckPoint::new(BlockId { height: 0, hash: first.block_hash() });
+        BlockEvent { checkpoint: start.push(at).unwrap(), block }
+    }
+
+    /// A node that fails after a block must not cost us the payout that was in the block.
+    #[test]
+    fn what_a_block_brought_survives_a_failure_after_it() {
+        let (_, vault) = vault();
+        let treasury = Treasury::load(&vault, ChangeSet::default(), 5, 0).unwrap();
+        let mut wallet = treasury.wallet.lock().unwrap();
+        let mut answers = vec![Err("the node went away"), Ok(Some(paying_block()))];
+        let mut next = || answers.pop().unwrap_or(Err("still away"));
+        let (news, more) = read_stretch(&mut wallet, &treasury.genesis, &mut next).unwrap();
+        assert_eq!(wallet.latest_checkpoint().height(), 1, "it is not read again");
+        assert_eq!((news.marked.len(), more), (1, true));
+        assert!(news.wallet.is_some());
+        assert!(read_stretch(&mut wallet, &treasury.genesis, next).is_err());
     }
 }

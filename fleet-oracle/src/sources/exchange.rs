@@ -98,26 +98,29 @@ pub async fn read(
     let mut reading = ExchangeReading::default();
     for coin in &config.coins {
         let mut known = store.trades(*coin).await?;
+        let mut from = known.last().map_or(0, |trade| trade.id.saturating_add(1));
         loop {
-            let next = known.last().map_or(0, |trade| trade.id.saturating_add(1)).to_string();
+            let next = from.to_string();
             let (symbol, limit) = (format!("{}BTC", coin.ticker()), PAGE.to_string());
             let parameters = [("symbol", symbol.as_str()), ("fromId", &next), ("limit", &limit)];
             let rows: Vec<TradeRow> =
                 signed(http, config, "/api/v3/myTrades", &parameters, wait).await?;
             let full = rows.len() >= PAGE;
-            let new: Result<Vec<Trade>, SourceError> =
-                rows.iter().filter(|row| !row.is_buyer).map(|row| trade(*coin, row)).collect();
-            let new = new?;
+            let last = rows.iter().map(|row| row.id).max();
+            let new = sales(*coin, &rows, from)?;
             store.add_trades(&new).await?;
-            let stop = !full || new.is_empty();
             known.extend(new);
-            if stop {
-                break;
+            match last {
+                // a full page of purchases alone is not the end
+                Some(last) if full && last >= from => from = last.saturating_add(1),
+                _ => break,
             }
         }
         reading.trades.extend(known);
     }
-    reading.withdrawals = withdrawals(http, config, wait).await?;
+    // what the venue no longer lists still happened: every position counts from the very first withdrawal
+    store.put_withdrawals(&withdrawals(http, config, wait).await?).await?;
+    reading.withdrawals = store.withdrawals().await?;
     Ok(reading)
 }
 
@@ -143,6 +146,12 @@ async fn withdrawals(
             return Ok(all);
         }
     }
+}
+
+/// The sales of a page, none before the id that was asked for.
+fn sales(coin: Coin, rows: &[TradeRow], from: u64) -> Result<Vec<Trade>, SourceError> {
+    let new = rows.iter().filter(|row| !row.is_buyer && row.id >= from);
+    new.map(|row| trade(coin, row)).collect()
 }
 
 fn trade(coin: Coin, row: &TradeRow) -> Result<Trade, SourceError> {
@@ -201,6 +210,10 @@ async fn signed<T: DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -229,5 +242,46 @@ mod tests {
         );
         assert_eq!(one.txid.unwrap()[0], 0x68);
         assert_eq!(withdrawal(&config(true), &row).unwrap().gross, 891_000_000);
+    }
+
+    /// The account's history as pages: a thousand purchases, then a sale; no withdrawal.
+    async fn page(query: axum::extract::Query<HashMap<String, String>>) -> axum::Json<Value> {
+        let Some(from) = query.get("fromId") else { return axum::Json(json!([])) };
+        let row = |id: usize| {
+            json!({
+                "id": id, "qty": "1", "quoteQty": "0.1", "commission": "0", "commissionAsset": "BTC", "time": id,
+                "isBuyer": id < PAGE,
+            })
+        };
+        let from: usize = from.parse().unwrap();
+        axum::Json((from..=PAGE).take(PAGE).map(row).collect())
+    }
+
+    #[tokio::test]
+    async fn a_page_of_purchases_is_not_the_end() {
+        let time = || async { axum::Json(json!({ "serverTime": 1 })) };
+        let app = axum::Router::new().route("/api/v3/time", axum::routing::get(time));
+        let app = app.fallback(page);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        std::fs::write(&key, "k").unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        let config = ExchangeConfig {
+            url,
+            api_key_file: key.clone(),
+            api_secret_file: key,
+            recv_window_ms: 1,
+            coins: vec![Coin::Bch],
+            amounts_include_fee: false,
+        };
+        let store = Store::open(&dir.path().join("store")).await.unwrap();
+        let wait = Duration::from_secs(5);
+        let reading = read(&reqwest::Client::new(), &config, &store, wait).await.unwrap();
+        let ids: Vec<u64> = reading.trades.iter().map(|trade| trade.id).collect();
+        assert_eq!(ids, [1_000]);
     }
 }

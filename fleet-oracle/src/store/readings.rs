@@ -5,11 +5,11 @@ use domain::{
     Coin, EpochId, Production, SeriesId,
     journal::{Head, Line},
 };
-use sqlx::Row;
+use sqlx::{Row, SqliteExecutor};
 
 use super::{Store, StoreError, StoredBlock, hash, number, signed64, unsigned};
 use crate::{
-    attribution::{Output, Trade},
+    attribution::{Output, Trade, Withdrawal, WithdrawalStatus},
     pots::Work,
 };
 
@@ -98,10 +98,7 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub async fn journal_head(&self) -> Result<Head, StoreError> {
-        let row = sqlx::query("SELECT len, hash FROM journal").fetch_optional(&self.pool).await?;
-        row.map_or(Ok(Head::default()), |row| {
-            Ok(Head { len: unsigned(row.try_get("len")?), hash: hash(row.try_get("hash")?)? })
-        })
+        head_of(&self.pool).await
     }
 
     /// Takes the next lines of the switching journal, after checking that they follow from those before.
@@ -109,8 +106,9 @@ impl Store {
     /// # Errors
     /// When a line does not follow or SQLite refuses; nothing was taken then.
     pub async fn take_lines(&self, lines: &[Line]) -> Result<(), StoreError> {
-        let mut head = self.journal_head().await?;
+        // read in the same transaction: of two readers with the same lines, the second finds them taken
         let mut tx = self.pool.begin().await?;
+        let mut head = head_of(&mut *tx).await?;
         let row = sqlx::query("SELECT COALESCE(MAX(epoch), 0) AS epoch FROM journal_head");
         let mut newest: u32 = row.fetch_one(&mut *tx).await?.try_get("epoch")?;
         for line in lines {
@@ -208,6 +206,49 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
+    /// Adds withdrawals; known ones take on their new state.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub async fn put_withdrawals(&self, withdrawals: &[Withdrawal]) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        for one in withdrawals {
+            sqlx::query("INSERT OR REPLACE INTO withdrawal VALUES (?, ?, ?, ?, ?, ?)")
+                .bind(&one.id)
+                .bind(&one.applied)
+                .bind(one.txid.map(|txid| txid.to_string()))
+                .bind(signed64(one.gross))
+                .bind(signed64(one.fee))
+                .bind(one.status.name())
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Every withdrawal that was ever seen.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub async fn withdrawals(&self) -> Result<Vec<Withdrawal>, StoreError> {
+        let rows = sqlx::query("SELECT id, applied, txid, gross, fee, status FROM withdrawal");
+        let rows = rows.fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| {
+                let txid: Option<&str> = row.try_get("txid")?;
+                let status = WithdrawalStatus::named(row.try_get("status")?);
+                Ok(Withdrawal {
+                    id: row.try_get("id")?,
+                    applied: row.try_get("applied")?,
+                    txid: txid.map(hash).transpose()?,
+                    gross: unsigned(row.try_get("gross")?),
+                    fee: unsigned(row.try_get("fee")?),
+                    status: status.ok_or(StoreError::Damaged("a withdrawal's status"))?,
+                })
+            })
+            .collect()
+    }
+
     /// Every trade of a coin, by id.
     ///
     /// # Errors
@@ -230,6 +271,13 @@ impl Store {
             })
             .collect()
     }
+}
+
+async fn head_of(from: impl SqliteExecutor<'_>) -> Result<Head, StoreError> {
+    let row = sqlx::query("SELECT len, hash FROM journal").fetch_optional(from).await?;
+    row.map_or(Ok(Head::default()), |row| {
+        Ok(Head { len: unsigned(row.try_get("len")?), hash: hash(row.try_get("hash")?)? })
+    })
 }
 
 fn epoch_of(record: &Production) -> EpochId {

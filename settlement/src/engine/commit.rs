@@ -12,10 +12,7 @@ use crate::{
     error::Error,
     halt::HaltPoint,
     node::internal,
-    plan::{Order, PlanError},
     state::{Intent, SnapshotAt, State},
-    treasury::TreasuryCoin,
-    vault::Coin,
 };
 
 impl Engine {
@@ -120,13 +117,9 @@ impl Engine {
         at: &BlockRef,
     ) -> Result<(Allocation, IEpochLedger::Commitment), Error> {
         let policy = &self.config.policy;
-        let late = EpochId::at(self.chain.now().await?).0.saturating_sub(epoch.0);
-        let defer = late > policy.defer_after_epochs.saturating_add(1);
+        let defer = self.overdue(epoch).await?;
         if defer {
-            warn!(
-                epoch = epoch.0,
-                "deferred: it is {late} epochs old; what it owes is paid with the next"
-            );
+            warn!(epoch = epoch.0, "deferred: it is old; what it owes is paid with the next");
         }
         let cut = Cut::MaxBytes(policy.max_batch_bytes);
         let outcome = allocate(world, &Terms { min_pay: policy.min_pay, defer, cut })?;
@@ -156,62 +149,6 @@ impl Engine {
         Ok(rate.clamp(policy.min_fee_rate, policy.max_fee_rate))
     }
 
-    /// Treasury coins, oldest first, until baton and coins cover payees, fee and the least baton. Only coins that a
-    /// report has distributed, or of the reserve index, and none that an earlier commitment spends.
-    async fn fund(
-        &self,
-        epoch: EpochId,
-        outcome: &Allocation,
-        fee_rate: u64,
-        at: &BlockRef,
-    ) -> Result<Vec<IEpochLedger::OutPoint>, Error> {
-        if outcome.batches.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (baton, _) = self.baton(epoch).await?;
-        let mut order = Order {
-            epoch: epoch.0,
-            root: outcome.root.hash,
-            fee_rate,
-            baton,
-            funding: Vec::new(),
-            batches: outcome.batches.iter().map(crate::allocate::Batch::outputs).collect(),
-        };
-        let mut coins = self.spendable(at).await?.into_iter();
-        loop {
-            match crate::plan::plan(&self.vault, &order, self.config.policy.min_baton) {
-                Ok(_) => break,
-                Err(PlanError::Short { need, have }) => {
-                    let full = order.funding.len() >= self.config.policy.max_funding_inputs;
-                    let Some(coin) = coins.next().filter(|_| !full) else {
-                        return Err(PlanError::Short { need, have }.into());
-                    };
-                    order.funding.push(coin);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(order.funding.iter().map(|coin| outpoint(&coin.outpoint)).collect())
-    }
-
-    async fn spendable(&self, at: &BlockRef) -> Result<Vec<Coin>, Error> {
-        let reports = self.chain.reports(at).await?;
-        let distributed: Vec<_> =
-            reports.iter().flat_map(|r| &r.receipts).map(|r| (r.txid, r.vout)).collect();
-        let commitments = self.chain.commitments().await?;
-        let committed: Vec<_> =
-            commitments.iter().flat_map(|c| &c.funding).map(|o| (o.txid, o.vout)).collect();
-        let free = |found: &TreasuryCoin| {
-            let place = outpoint(&found.coin.outpoint);
-            let place = (place.txid, place.vout);
-            let ours = Some(found.coin.index) == self.config.vault.reserve_index
-                || distributed.contains(&place);
-            ours && !committed.contains(&place)
-        };
-        let coins = self.treasury.coins(self.config.bitcoin.funding_confirmations);
-        Ok(coins.into_iter().filter(free).map(|found| found.coin).collect())
-    }
-
     pub(super) async fn commit(&self, epoch: EpochId, intent: Intent) -> Result<bool, Error> {
         match self.chain.commitment(epoch).await? {
             None => self.land_commit(epoch, &intent).await?,
@@ -229,16 +166,30 @@ impl Engine {
         let wrappers = self.chain.ledger().wrappers().call().await;
         let now = wrappers.map_err(|error| rpc("wrappers", error))?.len();
         if now != intent.wrappers {
-            let at = self.chain.finalized().await?;
-            let hash = self.chain.report(epoch, &at).await?.map(|report| report.hash);
-            let report = hash.ok_or_else(|| Error::waiting(epoch, "its report is not final"))?;
-            let state = State::Snapshot(SnapshotAt { number: at.number, hash: at.hash, report });
-            self.store.put_state(epoch, &state).await?;
-            return Err(Error::waiting(epoch, "a wrapper was added: it is allocated again"));
+            return self.again(epoch, "a wrapper was added").await;
+        }
+        if !commitment.defer && self.overdue(epoch).await? {
+            return self.again(epoch, "it has become too old to be paid by itself").await;
         }
         let ledger = self.ledger();
         evm::land("commit", ledger.commit(commitment)).await?;
         Ok(())
+    }
+
+    /// Takes an epoch that is in no commitment back to its snapshot. A commit that is still under way and lands after
+    /// this is taken over.
+    async fn again(&self, epoch: EpochId, why: &str) -> Result<(), Error> {
+        let at = self.chain.finalized().await?;
+        let hash = self.chain.report(epoch, &at).await?.map(|report| report.hash);
+        let report = hash.ok_or_else(|| Error::waiting(epoch, "its report is not final"))?;
+        let state = State::Snapshot(SnapshotAt { number: at.number, hash: at.hash, report });
+        self.store.put_state(epoch, &state).await?;
+        Err(Error::waiting(epoch, format!("{why}: it is allocated again")))
+    }
+
+    async fn overdue(&self, epoch: EpochId) -> Result<bool, Error> {
+        let now = EpochId::at(self.chain.now().await?);
+        Ok(is_overdue(epoch, now, self.config.policy.defer_after_epochs))
     }
 
     /// Another instance (or this one before its database was lost) committed other terms: they count. The root must be
@@ -261,6 +212,11 @@ impl Engine {
         );
         Ok(true)
     }
+}
+
+/// Whether an epoch is so old that it pays nobody: more than `after` epochs have passed since its end.
+const fn is_overdue(epoch: EpochId, now: EpochId, after: u32) -> bool {
+    now.0.saturating_sub(epoch.0) > after.saturating_add(1)
 }
 
 /// The allocation under the terms of a commitment on chain.
@@ -305,4 +261,20 @@ fn batches(outcome: &Allocation) -> Vec<IEpochLedger::Batch> {
 /// An outpoint as contracts have it.
 pub(super) fn outpoint(outpoint: &bitcoin::OutPoint) -> IEpochLedger::OutPoint {
     IEpochLedger::OutPoint { txid: internal(outpoint.txid), vout: outpoint.vout }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ledger refuses to pay an epoch by itself from 7 epochs after its start on: every setting must give way before.
+    #[test]
+    fn an_epoch_is_overdue_before_the_ledger_refuses_it() {
+        let epoch = EpochId(100);
+        assert!(!is_overdue(epoch, EpochId(104), 3));
+        assert!(is_overdue(epoch, EpochId(105), 3));
+        for after in 0..=5 {
+            assert!(is_overdue(epoch, EpochId(107), after), "{after}");
+        }
+    }
 }

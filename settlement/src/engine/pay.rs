@@ -25,8 +25,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 impl Engine {
     /// Fixes the transactions once the commit is final at both endpoints.
     pub(super) async fn plan(&self, epoch: EpochId, intent: Intent) -> Result<bool, Error> {
-        if self.chain.commitment(epoch).await?.is_none() {
-            warn!(epoch = epoch.0, "the commit was taken back by a reorg; it is sent again");
+        let found = self.chain.commitment(epoch).await?.map(|found| Intent::new(&found, vec![], 0));
+        if found.is_none_or(|found| found.hash() != intent.hash()) {
+            warn!(epoch = epoch.0, "the commit was taken back by a reorg; it is decided again");
             self.store.put_state(epoch, &State::Allocated(intent)).await?;
             return Ok(true);
         }
@@ -37,7 +38,8 @@ impl Engine {
             self.store.put_state(epoch, &State::Closed(intent)).await?;
             return Ok(true);
         }
-        self.after_earlier(epoch, "planned", State::baton_known).await?;
+        // this commit is final, so every earlier one is: an empty one that is not closed yet may still turn out another
+        self.after_earlier(epoch, "planned", |state| state.plan().is_some()).await?;
         let (baton, creator) = self.baton(epoch).await?;
         let commitment = intent.commitment()?;
         let mut funding = Vec::with_capacity(commitment.funding.len());
@@ -97,7 +99,10 @@ impl Engine {
         let (mut merged, mut found, mut refusals) = (unsigned.clone(), 0_usize, Vec::new());
         for signer in &self.config.signers {
             match self.ask(signer, epoch, each.batch, &unsigned, &mut merged).await {
-                Ok(()) => found = found.saturating_add(1),
+                Ok(()) => {
+                    let signed = merged.inputs.iter().map(|input| input.partial_sigs.len());
+                    found = signed.min().unwrap_or_default();
+                }
                 Err(why) => refusals.push(format!("{}: {why}", signer.name)),
             }
             if found == 1 {
@@ -119,9 +124,6 @@ impl Engine {
         merged: &mut Psbt,
     ) -> Result<(), String> {
         let answer = protocol::ask(&signer.socket, epoch.0, batch, unsigned).await?;
-        if answer.inputs.iter().any(|input| input.partial_sigs.is_empty()) {
-            return Err("its answer lacks signatures".into());
-        }
         psbt::merge(merged, &answer).map_err(|error| error.to_string())
     }
 

@@ -34,6 +34,12 @@ impl Engine {
             self.prove_one(epoch, &confirmed, inclusion).await?;
         }
         self.halts.at(HaltPoint::ProofLanded).await;
+        // proven is for ever here, so it must be on the chain too: a reorg may still take a proof back
+        for inclusion in &confirmed.inclusions {
+            if !self.chain.proven_finally(epoch, inclusion.batch).await? {
+                return Err(Error::waiting(epoch, "its proofs are not final yet"));
+            }
+        }
         self.store.put_state(epoch, &State::Proven(confirmed)).await?;
         self.halts.at(HaltPoint::ProvenSaved).await;
         Ok(true)

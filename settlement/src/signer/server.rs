@@ -1,6 +1,10 @@
 //! The signer's Unix socket: one request a line, one answer a line. Only its owner may connect.
 
-use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use std::{
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+    path::Path,
+    sync::Arc,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -15,23 +19,35 @@ use crate::{
     protocol::{Answer, MAX_LINE, Request},
 };
 
-/// Listens on `socket` (mode 0600), replacing a socket that a dead process left behind.
+/// Listens on `socket` (mode 0600), replacing a socket that a dead process left behind. It stands at its place only
+/// when its mode is set, so nobody slips in before.
 ///
 /// # Errors
-/// When another process listens there, or the socket cannot be made.
+/// When another process listens there, something else than a socket is there, or the socket cannot be made.
 pub async fn listen(socket: &Path) -> Result<UnixListener, Error> {
     let fail = |why: String| Error::File { path: socket.display().to_string(), why };
     if UnixStream::connect(socket).await.is_ok() {
         return Err(fail("another signer listens here".into()));
     }
-    match std::fs::remove_file(socket) {
+    let new = socket.with_extension("s");
+    for path in [socket, &new] {
+        match std::fs::symlink_metadata(path) {
+            // a mistyped path must not cost a key
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(fail(format!("{} is there and is no socket", path.display())));
+            }
+            _ => {}
+        }
+    }
+    match std::fs::remove_file(&new) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(fail(error.to_string()));
         }
         _ => {}
     }
-    let listener = UnixListener::bind(socket).map_err(|error| fail(error.to_string()))?;
-    std::fs::set_permissions(socket, PermissionsExt::from_mode(0o600))
+    let listener = UnixListener::bind(&new).map_err(|error| fail(error.to_string()))?;
+    std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600))
+        .and_then(|()| std::fs::rename(&new, socket))
         .map_err(|error| fail(error.to_string()))?;
     Ok(listener)
 }
@@ -73,4 +89,27 @@ async fn talk(stream: UnixStream, signer: &Mutex<Signer>) -> std::io::Result<()>
         write.write_all(text.as_bytes()).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_not_deleted_and_only_the_owner_may_connect() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key");
+        std::fs::write(&key, "precious").unwrap();
+        let error = listen(&key).await.unwrap_err().to_string();
+        assert!(error.contains("no socket"), "{error}");
+        assert_eq!(std::fs::read_to_string(&key).unwrap(), "precious");
+        let path = dir.path().join("signer.sock");
+        let listener = listen(&path).await.unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(listen(&path).await.unwrap_err().to_string().contains("another signer"));
+        drop(listener);
+        listen(&path).await.unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "key and socket");
+    }
 }

@@ -1,0 +1,136 @@
+//! Which treasury coins a commitment spends.
+
+use domain::EpochId;
+use evm::{BlockRef, bindings::IEpochLedger};
+
+use super::{Engine, commit::outpoint};
+use crate::{
+    allocate::Allocation,
+    error::Error,
+    plan::{Order, PlanError, input_fee_ceil, plan},
+    treasury::TreasuryCoin,
+    vault::{Coin, Keychain, Vault},
+};
+
+impl Engine {
+    /// Treasury coins until baton and coins cover payees, fee and the least baton. Only coins that a report has
+    /// distributed, or of the reserve index, and none that an earlier commitment spends.
+    pub(super) async fn fund(
+        &self,
+        epoch: EpochId,
+        outcome: &Allocation,
+        fee_rate: u64,
+        at: &BlockRef,
+    ) -> Result<Vec<IEpochLedger::OutPoint>, Error> {
+        if outcome.batches.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (baton, _) = self.baton(epoch).await?;
+        let order = Order {
+            epoch: epoch.0,
+            root: outcome.root.hash,
+            fee_rate,
+            baton,
+            funding: Vec::new(),
+            batches: outcome.batches.iter().map(crate::allocate::Batch::outputs).collect(),
+        };
+        let policy = &self.config.policy;
+        let coins = self.spendable(at).await?;
+        let most = policy.max_funding_inputs;
+        let funding = choose(&self.vault, order, coins, policy.min_baton, most)?;
+        Ok(funding.iter().map(|coin| outpoint(&coin.outpoint)).collect())
+    }
+
+    async fn spendable(&self, at: &BlockRef) -> Result<Vec<Coin>, Error> {
+        let reports = self.chain.reports(at).await?;
+        let distributed: Vec<_> =
+            reports.iter().flat_map(|r| &r.receipts).map(|r| (r.txid, r.vout)).collect();
+        let commitments = self.chain.commitments().await?;
+        let committed: Vec<_> =
+            commitments.iter().flat_map(|c| &c.funding).map(|o| (o.txid, o.vout)).collect();
+        let free = |found: &TreasuryCoin| {
+            let place = outpoint(&found.coin.outpoint);
+            let place = (place.txid, place.vout);
+            let ours = Some(found.coin.index) == self.config.vault.reserve_index
+                || distributed.contains(&place);
+            ours && !committed.contains(&place)
+        };
+        let coins = self.treasury.coins(self.config.bitcoin.funding_confirmations);
+        Ok(coins.into_iter().filter(free).map(|found| found.coin).collect())
+    }
+}
+
+/// Coins in the order given, at most `most`, until they suffice; when there is no room left, a larger coin takes the
+/// place of the smallest. Coins that cost more than they bring are left alone: anyone can send such to us, and a
+/// hundred of them must not stand in the way.
+fn choose(
+    vault: &Vault,
+    mut order: Order,
+    coins: Vec<Coin>,
+    least_baton: u64,
+    most: usize,
+) -> Result<Vec<Coin>, PlanError> {
+    let cost = input_fee_ceil(vault, Keychain::Treasury, order.fee_rate)?;
+    let value = |coin: &Coin| coin.output.value.to_sat();
+    let mut coins = coins.into_iter().filter(|coin| value(coin) > cost);
+    loop {
+        let short = match plan(vault, &order, least_baton) {
+            Ok(_) => return Ok(order.funding),
+            Err(error @ PlanError::Short { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        if order.funding.len() < most {
+            order.funding.push(coins.next().ok_or(short)?);
+            continue;
+        }
+        let smallest = order.funding.iter().enumerate().min_by_key(|(_, coin)| value(coin));
+        let Some((place, least)) = smallest.map(|(place, coin)| (place, value(coin))) else {
+            return Err(short);
+        };
+        let larger = coins.by_ref().find(|coin| value(coin) > least).ok_or(short)?;
+        order.funding.remove(place);
+        order.funding.push(larger);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::B256;
+
+    use super::*;
+    use crate::plan::tests::{coin, payees, vault};
+
+    fn order(vault: &Vault) -> Order {
+        Order {
+            epoch: 62_000,
+            root: B256::repeat_byte(5),
+            fee_rate: 10_000,
+            baton: coin(vault, Keychain::Baton, 0, 20_000).1,
+            funding: Vec::new(),
+            batches: vec![payees(3, 50_000)],
+        }
+    }
+
+    #[test]
+    fn dust_that_anyone_can_send_does_not_stand_in_the_way() {
+        let (_, vault) = vault();
+        let mut coins: Vec<Coin> =
+            (1..=120).map(|n| coin(&vault, Keychain::Treasury, n, 330).1).collect();
+        coins.push(coin(&vault, Keychain::Treasury, 500, 400_000).1);
+        let chosen = choose(&vault, order(&vault), coins, 10_000, 100).unwrap();
+        assert_eq!(chosen.iter().map(|coin| coin.index).collect::<Vec<_>>(), [500]);
+    }
+
+    #[test]
+    fn small_coins_give_way_when_there_is_no_room() {
+        let (_, vault) = vault();
+        let mut coins: Vec<Coin> =
+            (1..=10).map(|n| coin(&vault, Keychain::Treasury, n, 2_000).1).collect();
+        coins.push(coin(&vault, Keychain::Treasury, 500, 400_000).1);
+        let chosen = choose(&vault, order(&vault), coins.clone(), 10_000, 5).unwrap();
+        assert_eq!((chosen.len(), chosen.last().unwrap().index), (5, 500));
+        coins.truncate(10);
+        let error = choose(&vault, order(&vault), coins, 10_000, 5).unwrap_err();
+        assert!(matches!(error, PlanError::Short { .. }), "{error}");
+    }
+}
