@@ -1,5 +1,6 @@
 //! `conversion run --config FILE`: sells mined coins for BTC and withdraws it to the treasury, exactly once.
 
+use std::process::ExitCode;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand};
@@ -34,10 +35,24 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    match try_main().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn try_main() -> Result<()> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_new(&arguments.log).wrap_err("--log")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
     let Command::Run { config } = arguments.command;
     run(&config).await
 }

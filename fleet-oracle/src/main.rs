@@ -1,5 +1,6 @@
 //! `fleet-oracle`: one signer of the quorum, and the operator's tool that has machine batches attested.
 
+use std::process::ExitCode;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -49,10 +50,24 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    match try_main().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn try_main() -> Result<()> {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_new(&arguments.log).wrap_err("--log")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
     match arguments.command {
         Command::Signer { config } => run(&config).await,
         Command::AttestBatch { config } => {

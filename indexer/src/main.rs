@@ -1,6 +1,7 @@
 //! `indexer run --config FILE`.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use eyre::WrapErr;
@@ -31,10 +32,24 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> eyre::Result<()> {
+async fn main() -> ExitCode {
+    match try_main().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn try_main() -> eyre::Result<()> {
     let args = Args::parse();
     let filter = EnvFilter::try_new(&args.log).wrap_err("--log")?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_env_filter(filter)
+        .init();
     let Command::Run { config } = args.command;
     let config = indexer::Config::read(&config)?;
     let mut terminate = signal(SignalKind::terminate())?;

@@ -7,11 +7,24 @@ cd "$root"
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
+# usage FILE STATUS: prints the comment at the head of FILE and exits.
+usage() {
+  sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$1"
+  exit "$2"
+}
+
+# target: where cargo puts what it builds.
+target() { cargo metadata --format-version 1 --no-deps --locked | grep -oE '"target_directory":"[^"]+"' | cut -d'"' -f4; }
+
+step_log=
+trap 'rm -f "$step_log"' EXIT
+
 # step NAME COMMAND...: runs it quietly, shows a clock while it runs, its output only if it fails.
 step() {
   local name=$1 log started pid mark
   shift
   log=$(mktemp)
+  step_log=$log
   started=$SECONDS
   "$@" >"$log" 2>&1 &
   pid=$!
@@ -35,5 +48,4 @@ step() {
   fi
 }
 
-# as_root: prints the prefix of a command that needs root, or nothing if we are root already.
 am_root() { [ "$(id -u)" = 0 ]; }

@@ -117,7 +117,8 @@ impl Statement {
         );
         for line in &self.lines {
             let whole = line.credit / ONE;
-            let millionths = (line.credit % ONE) / (ONE / 1_000_000);
+            // Rounded down: a remainder below one sat never shows as a whole one.
+            let millionths = (line.credit % ONE) * 1_000_000 / ONE;
             let credit = format!("{whole}.{millionths:06}");
             let paid = match (&line.output, line.confirmations) {
                 (Some(output), Some(deep)) => {

@@ -33,17 +33,6 @@ enum Command {
         #[arg(long, default_value = "warn")]
         log: String,
     },
-    /// Measures one area and prints one line a target.
-    Bench {
-        /// contracts, settlement, crash, indexer, switching, oracle or web.
-        area: String,
-        /// Market data, for areas that use it.
-        #[arg(long)]
-        market: Option<PathBuf>,
-        /// Peer kit, for areas that use it.
-        #[arg(long)]
-        kit: Option<PathBuf>,
-    },
 }
 
 #[tokio::main]
@@ -63,14 +52,12 @@ async fn run() -> Result<()> {
             tracing_subscriber::fmt()
                 .with_env_filter(tracing_subscriber::EnvFilter::try_new(&log)?)
                 .with_writer(std::io::stderr)
+                .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
                 .init();
             let dir = dir.unwrap_or_else(|| paths::root().join(".demo"));
             let stop = CancellationToken::new();
             tokio::spawn(stop_on_signal(stop.clone()));
             demo::up(&demo::Options { once, dir, port }, stop).await
-        }
-        Command::Bench { area, market, kit } => {
-            xtask::bench::run(&area, market.as_deref(), kit.as_deref())
         }
     }
 }

@@ -13,6 +13,30 @@ use nix::{
     unistd::Pid,
 };
 
+/// Names the folder that a child works for, so that one who was orphaned can be found.
+const MARK: &str = "LIQUID_HASHRATE_DEMO";
+
+/// Kills what an earlier demo in `dir` left running when it was killed itself; returns how many there were.
+///
+/// # Errors
+/// When the list of processes cannot be read.
+pub fn kill_orphans(dir: &Path) -> Result<usize> {
+    let mark = format!("{MARK}={}", dir.display());
+    let mut found = 0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        // Unreadable: another user's, or gone by now.
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes()) {
+            kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+            found += 1;
+        }
+    }
+    Ok(found)
+}
+
 /// A running child. Dropping it stops it.
 #[derive(Debug)]
 pub struct Process {
@@ -34,7 +58,7 @@ impl Process {
         let log_start = out.metadata()?.len();
         let err = out.try_clone()?;
         // Errors are for people: the message, not the stack.
-        command.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0");
+        command.env("RUST_BACKTRACE", "0").env("RUST_LIB_BACKTRACE", "0").env(MARK, dir);
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
         let child = child.wrap_err_with(|| format!("cannot start {name}: {command:?}"))?;
         Ok(Self { name: name.into(), child, log, log_start })

@@ -4,12 +4,16 @@ import type { Status } from '../api/types';
 import { Badge } from '../parts/Badge';
 import { group } from '../lib/format';
 
+// The chain id of the demo's EVM node.
+const DEV_CHAIN = '31337';
+
 export function Header({ status }: { status: Feed<Status> }) {
   const { data, error } = status;
   return (
     <header>
       <p className="brand"><img src="/favicon.svg" alt="" width="28" height="28" /> Liquid Hashrate</p>
       <p className="state" role="status">
+        {data?.chainId === DEV_CHAIN && <span title="Eight hours of chain time pass in half a minute.">dev chain, time runs 960× as fast</span>}
         {data !== null && (
           <span className="block">
             block <b data-testid="block">{group(data.block.number)}</b>

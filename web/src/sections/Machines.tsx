@@ -68,7 +68,7 @@ function MachineTable({ status }: { status: FleetStatus }) {
     <div className="scroll">
       <table>
         <thead>
-          <tr><th scope="col">Machine</th><th scope="col">State</th><th scope="col" className="num">Accepted</th><th scope="col" className="num">Lost</th></tr>
+          <tr><th scope="col">Machine</th><th scope="col">State</th><th scope="col" className="num">Accepted</th><th scope="col" className="num">Refused</th></tr>
         </thead>
         <tbody>
           {status.machines.map((machine) => (

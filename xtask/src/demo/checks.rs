@@ -189,7 +189,7 @@ pub async fn verifier_agrees(world: &World) -> Result<()> {
     let table = world.run_to_end("verify").await?;
     say::done("the verifier recomputes every epoch from the two chains and agrees:");
     for line in table.lines() {
-        println!("      {line}");
+        say::line(&format!("      {line}"));
     }
     Ok(())
 }

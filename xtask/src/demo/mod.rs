@@ -13,9 +13,12 @@ pub mod story;
 pub mod time;
 pub mod world;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
-use eyre::Result;
+use eyre::{Result, WrapErr, bail, ensure};
 use tokio_util::sync::CancellationToken;
 
 pub use world::World;
@@ -41,25 +44,28 @@ pub struct Options {
 pub async fn up(options: &Options, stop: CancellationToken) -> Result<()> {
     let world = tokio::select! {
         world = World::start(options) => world?,
-        () = stop.cancelled() => return Ok(()),
+        () = stop.cancelled() => bail!("stopped while it started"),
     };
+    let over = AtomicBool::new(false);
     let told = tokio::select! {
-        told = story::play(&world) => told,
+        told = tell(&world, options, &over) => told,
         () = stop.cancelled() => Ok(()),
     };
-    if let Err(error) = told {
-        let logs = world.dir.clone();
-        world.shut_down().await;
-        return Err(error.wrap_err(format!("the story broke off; logs are in {}", logs.display())));
-    }
-    if !options.once && !stop.is_cancelled() {
-        world.where_to_look();
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = world.watch() => {}
-        }
-    }
+    let logs = world.dir.clone();
     say::act("Stopping");
     world.shut_down().await;
+    told.wrap_err_with(|| format!("it broke off; logs are in {}", logs.display()))?;
+    // Ctrl-C is how a demo ends whose story is over. Before that, nothing was paid or verified.
+    ensure!(over.load(Ordering::Relaxed), "stopped before the story was over");
     Ok(())
+}
+
+async fn tell(world: &World, options: &Options, over: &AtomicBool) -> Result<()> {
+    story::play(world).await?;
+    over.store(true, Ordering::Relaxed);
+    if options.once {
+        return Ok(());
+    }
+    world.where_to_look();
+    world.watch().await
 }

@@ -7,13 +7,24 @@ use alloy::primitives::U256;
 /// A new part of the story.
 pub fn act(title: &str) {
     clear();
-    println!("\n{title}");
+    line(&format!("\n{title}"));
 }
 
 /// Something came true.
 pub fn done(what: &str) {
     clear();
-    println!("  ✓ {what}");
+    line(&format!("  ✓ {what}"));
+}
+
+/// Worth knowing.
+pub fn note(what: &str) {
+    clear();
+    line(&format!("  · {what}"));
+}
+
+/// A line as it is. Nobody may be reading any more: that is no reason to stop.
+pub fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Something is under way; overwritten by what follows, and shown on terminals only.

@@ -41,7 +41,8 @@ async fn ask(socket: &Path, line: &Value, psbt: &Psbt) -> Result<Psbt> {
     let mut answer = String::new();
     BufReader::new(read).read_line(&mut answer).await?;
     let answer: Value = serde_json::from_str(&answer)?;
-    let signed = answer["signed"].as_str().ok_or_else(|| eyre!("the signer says {answer}"))?;
+    let refused = || eyre!("{}", answer["refused"].as_str().unwrap_or("the signer gave no answer"));
+    let signed = answer["signed"].as_str().ok_or_else(refused)?;
     Ok(Psbt::deserialize(&hex::decode(signed)?)?)
 }
 

@@ -81,7 +81,7 @@ impl Ports {
     pub fn take(first: u16) -> Result<Self> {
         let api = ports::free_from(first)?;
         if api != first {
-            super::say::done(&format!("port {first} is in use, the page is on {api}"));
+            super::say::note(&format!("port {first} is in use: the page will be on {api}"));
         }
         let at =
             |from: u16| Ok::<_, eyre::Report>(format!("127.0.0.1:{}", ports::free_from(from)?));

@@ -30,23 +30,25 @@ const DEPOSIT: u64 = 20_000_000_000;
 /// When a step does not come true; the message says which.
 pub async fn play(world: &World) -> Result<()> {
     let first = world.deployment.first_epoch;
-    say::act("Epoch 1: machines are registered, people prepare");
+    say::act(&format!("First epoch ({first}): machines are registered, people prepare"));
     register_machines(world).await?;
     let addresses = people::register_addresses(world).await?;
-    for (name, address) in &addresses {
-        say::done(&format!("{name} registers {address}"));
+    for (payee, _) in people::PAYEES {
+        let name = payee.name();
+        let address = addresses.get(&name).map_or("", String::as_str);
+        say::done(&format!("{name} ({}) registers {address}", payee.account(world)));
     }
     checks::bad_input_is_refused(world).await?;
     deposit(world).await?;
     wait_for_time(world, first.end()).await?;
 
-    say::act("Epoch 2: units change hands while the machines work");
+    let paid_epoch = first.next();
+    say::act(&format!("Second epoch ({paid_epoch}): units change hands while the machines work"));
     wait_for_report(world, first).await?;
     trade(world).await?;
-    let paid_epoch = first.next();
     wait_for_time(world, paid_epoch.end()).await?;
 
-    say::act("Epoch 3: the epoch is reported, committed, paid and proven");
+    say::act(&format!("After it: epoch {paid_epoch} is reported, committed, paid and proven"));
     wait_for_report(world, paid_epoch).await?;
     let rival = wait_for_proof(world, paid_epoch).await?;
     checks::paid_to_the_satoshi(world, paid_epoch, &addresses).await?;
@@ -57,7 +59,8 @@ pub async fn play(world: &World) -> Result<()> {
 
 async fn register_machines(world: &World) -> Result<()> {
     let status = world.run_to_end("attest-batch").await?;
-    say::done(&format!("the quorum attests the batch: {}", status.trim()));
+    let transaction = status.split_whitespace().last().unwrap_or_default();
+    say::done(&format!("the quorum attests a batch of machines: transaction {transaction}"));
     let unit = ITwabToken::new(world.series().unit, world.evm.reader()?);
     let supply = unit.totalSupply().call().await?;
     ensure!(supply > U256::ZERO, "registration minted nothing");

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Options, keys, outside, say, second_payout, services, time};
 use crate::{
-    devnet::{Anvil, Bitcoind, DevKey, deploy, next_epoch_start},
-    process::Process,
+    devnet::{Anvil, Bitcoind, DevKey, deploy, dev_key, next_epoch_start},
+    process::{Process, kill_orphans},
 };
 
 /// Sats in the first baton: the operator's reserve for miner fees.
@@ -46,6 +46,8 @@ pub struct World {
     pub switching: String,
     /// Base URL of the machines' statistics.
     pub machines: String,
+    /// Where machines connect.
+    pub stratum: String,
     only_series: SeriesContracts,
     processes: tokio::sync::Mutex<Vec<Process>>,
     time: (CancellationToken, JoinHandle<()>),
@@ -106,6 +108,7 @@ impl World {
             api: format!("http://{}", ports.api),
             switching: format!("http://{}", ports.switching),
             machines: machines_http,
+            stratum: ports.stratum.clone(),
             only_series,
             processes: tokio::sync::Mutex::new(processes),
             time: (stop, task),
@@ -212,28 +215,33 @@ impl World {
 
     /// Tells where to look.
     pub fn where_to_look(&self) {
+        let anya = dev_key(DevKey::Anya).address();
+        let cookie = self.bitcoin.cookie.display();
         say::act("Everything is up");
-        println!("  page and API      {}/", self.api);
-        println!("  fleet             {}/status", self.switching);
-        println!("  EVM node          {}", self.evm.url);
-        println!(
-            "  bitcoind          {} (cookie {})",
-            self.bitcoin.url,
-            self.bitcoin.cookie.display()
-        );
-        println!("  logs              {}/*.log", self.dir.display());
-        println!("  check everything  ./scripts/audit   (--tamper, --account 0x…)");
-        println!("  Ctrl-C stops all of it");
+        for (what, place) in [
+            ("page and API", format!("{}/", self.api)),
+            ("fleet", format!("{}/status", self.switching)),
+            ("machines connect to", self.stratum.clone()),
+            ("EVM node", self.evm.url.clone()),
+            ("bitcoind", format!("{} (cookie {cookie})", self.bitcoin.url)),
+            ("contracts", self.dir.join("deployment.json").display().to_string()),
+            ("logs", format!("{}/*.log", self.dir.display())),
+            ("check everything", "./scripts/audit, or with --tamper".into()),
+            ("check one holder", format!("./scripts/audit --account {anya}")),
+        ] {
+            say::line(&format!("  {what:<20} {place}"));
+        }
+        say::line("  Ctrl-C stops all of it");
     }
 
     /// Returns when a process ends that should not.
-    pub async fn watch(&self) {
+    ///
+    /// # Errors
+    /// Always: which process, and the end of its log.
+    pub async fn watch(&self) -> Result<()> {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            if let Err(error) = self.all_alive().await {
-                say::act(&format!("{error}"));
-                return;
-            }
+            self.all_alive().await?;
         }
     }
 
@@ -244,7 +252,7 @@ impl World {
         let mut processes = self.processes.into_inner();
         while let Some(mut process) = processes.pop() {
             if !process.stop() {
-                println!("  {} had to be killed", process.name());
+                say::note(&format!("{} had to be killed", process.name()));
             }
         }
         let _ = std::fs::remove_file(self.dir.join("audit.args"));
@@ -274,13 +282,19 @@ async fn wallet(node: &Bitcoind, name: &str) -> Result<String> {
 fn empty_folder(dir: &Path) -> Result<PathBuf> {
     let mark = dir.join("demo.pid");
     if let Ok(text) = std::fs::read_to_string(&mark) {
-        let alive = std::fs::read_to_string(format!("/proc/{}/comm", text.trim()));
-        if alive.is_ok_and(|name| name.trim() == "xtask") {
+        // Empty for a process that ended and was not waited for.
+        let alive = std::fs::read_to_string(format!("/proc/{}/cmdline", text.trim()));
+        if alive.is_ok_and(|words| words.contains("xtask")) {
             bail!(
                 "a demo runs in {} already (process {}): stop it first",
                 dir.display(),
                 text.trim()
             );
+        }
+        let orphans = kill_orphans(&dir.canonicalize()?)?;
+        if orphans > 0 {
+            say::note(&format!("{orphans} processes of a demo that was killed are stopped"));
+            std::thread::sleep(Duration::from_millis(300));
         }
         std::fs::remove_dir_all(dir)?;
     } else if dir.exists() && dir.read_dir()?.next().is_some() {

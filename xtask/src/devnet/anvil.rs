@@ -33,11 +33,27 @@ impl Anvil {
         let mut command = Command::new(paths::foundry("anvil")?);
         command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
         command.args(["--slots-in-an-epoch", "1", "--timestamp", &genesis.to_string()]);
-        command.args(["--accounts", "1", "--disable-code-size-limit", "--gas-limit", "60000000"]);
+        command.args([
+            "--quiet",
+            "--accounts",
+            "1",
+            "--disable-code-size-limit",
+            "--gas-limit",
+            "60000000",
+        ]);
         let mut process = Process::spawn("anvil", &mut command, dir)?;
-        process.line("Listening on", Duration::from_secs(20)).await?;
         let url = format!("http://127.0.0.1:{port}");
-        Ok(Self { process, rpc: Rpc::new(&url), url })
+        let rpc = Rpc::new(&url);
+        for _ in 0..200 {
+            if rpc.call("eth_chainId", json!([])).await.is_ok() {
+                return Ok(Self { process, rpc, url });
+            }
+            if let Some(status) = process.ended()? {
+                return Err(eyre!("anvil ended ({status}):\n{}", process.tail()));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(eyre!("anvil does not answer after 20 s:\n{}", process.tail()))
     }
 
     /// Calls a node method.
