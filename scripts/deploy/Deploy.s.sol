@@ -101,7 +101,7 @@ contract Deploy {
         s.quote = _VM.parseJsonAddress(json, ".quoteToken");
         if (s.quote == address(0)) s.quote = address(new DemoQuote());
         s.payoutRegistry = new PayoutRegistry();
-        s.positionMarket = new PositionMarket();
+        s.positionMarket = new PositionMarket(0, address(0));
         // registry, oracle, fair value and sale name each other: their addresses follow from the deployer's nonce
         uint256 nonce = _VM.getNonce(deployer);
         address registry = _VM.computeCreateAddress(deployer, nonce + 1);

@@ -17,7 +17,7 @@ contract MarketTest is Test {
 
     function setUp() public {
         vm.warp(70_000 * EPOCH);
-        _market = new PositionMarket();
+        _market = new PositionMarket(0, address(0));
         _unit = new PlainToken(address(this));
         _quote = new DemoQuote();
         _maker = vm.addr(_KEY);
