@@ -1,77 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {DemoQuote} from "../../contracts/DemoQuote.sol";
-import {PositionMarket} from "../../contracts/PositionMarket.sol";
 import {IPositionMarket} from "../../contracts/interfaces/IPositionMarket.sol";
-import {PlainToken, Wallet} from "./utils/Mocks.sol";
-import {Test} from "./utils/Test.sol";
+import {MarketFixture, OnPositionMarket, OnReferenceMarket} from "./utils/MarketFixture.sol";
+import {Wallet} from "./utils/Mocks.sol";
 
-contract MarketTest is Test {
-    PositionMarket private _market;
-    PlainToken private _unit;
-    DemoQuote private _quote;
-    uint256 private constant _KEY = 0xA11CE;
-    address private _maker;
-    address private constant _TAKER = address(0xB0B);
-
-    function setUp() public {
-        vm.warp(70_000 * EPOCH);
-        _market = new PositionMarket(0, address(0));
-        _unit = new PlainToken(address(this));
-        _quote = new DemoQuote();
-        _maker = vm.addr(_KEY);
-        _fund(_maker);
-        _fund(_TAKER);
-    }
-
-    function _fund(address account) private {
-        _unit.mint(account, 1000e18);
-        _quote.mint(account, 1e12);
-        vm.prank(account);
-        _unit.approve(address(_market), type(uint256).max);
-        vm.prank(account);
-        _quote.approve(address(_market), type(uint256).max);
-    }
-
-    function _order(uint8 side) private view returns (IPositionMarket.Order memory) {
-        return IPositionMarket.Order({
-            maker: _maker,
-            taker: address(0),
-            base: address(_unit),
-            quote: address(_quote),
-            side: side,
-            baseAmount: 10e18,
-            quoteAmount: 200e6,
-            expiry: uint40(block.timestamp + 60),
-            group: 7,
-            salt: 1
-        });
-    }
-
-    function _sign(IPositionMarket.Order memory order) private view returns (bytes memory) {
-        return signatureOf(_KEY, _market.orderHash(order));
-    }
-
-    function _fill(IPositionMarket.Order memory order, uint256 units) private returns (uint256) {
-        bytes memory signature = _sign(order);
-        vm.prank(_TAKER);
-        return _market.fill(order, signature, units);
-    }
-
-    function _refusesFill(IPositionMarket.Order memory order, uint256 units, bytes memory why) private {
-        bytes memory signature = _sign(order);
-        vm.expectRevert(why);
-        vm.prank(_TAKER);
-        _market.fill(order, signature, units);
-    }
-
+/// @notice Limit orders: fills, cancels and every way in which they are refused.
+abstract contract MarketSuite is MarketFixture {
     /* FILLS */
 
     function test_fillOfASellOrder() public {
         IPositionMarket.Order memory order = _order(0);
         assertEq(_fill(order, 10e18), 200e6, "quote");
-        assertEq(_unit.balanceOf(_TAKER), 1010e18, "taker units");
+        assertEq(_unit.balanceOf(_taker), 1010e18, "taker units");
         assertEq(_quote.balanceOf(_maker), 1e12 + 200e6, "maker quote");
         (uint256 filled, bool cancelled) = _market.orderState(order);
         assertEq(filled, 10e18, "filled");
@@ -81,7 +22,7 @@ contract MarketTest is Test {
     function test_fillOfABuyOrder() public {
         assertEq(_fill(_order(1), 5e18), 100e6, "quote");
         assertEq(_unit.balanceOf(_maker), 1005e18, "maker units");
-        assertEq(_quote.balanceOf(_TAKER), 1e12 + 100e6, "taker quote");
+        assertEq(_quote.balanceOf(_taker), 1e12 + 100e6, "taker quote");
     }
 
     /// Pieces of any size: the maker never does worse than the price, and the order ends exactly filled.
@@ -119,13 +60,13 @@ contract MarketTest is Test {
         order.salt = 2;
         bytes memory wrong = signatureOf(0xBAD, _market.orderHash(order));
         vm.expectRevert(abi.encodeWithSelector(IPositionMarket.InvalidSignature.selector, address(wallet)));
-        vm.prank(_TAKER);
+        vm.prank(_taker);
         _market.fill(order, wrong, 1);
     }
 
     function test_namedTakerFills() public {
         IPositionMarket.Order memory order = _order(0);
-        order.taker = _TAKER;
+        order.taker = _taker;
         assertEq(_fill(order, 1e18), 20e6, "quote");
     }
 
@@ -174,10 +115,10 @@ contract MarketTest is Test {
         bytes memory signature = _sign(order);
         order.quoteAmount = 1;
         vm.expectRevert(abi.encodeWithSelector(IPositionMarket.InvalidSignature.selector, _maker));
-        vm.prank(_TAKER);
+        vm.prank(_taker);
         _market.fill(order, signature, 1);
         vm.expectRevert(abi.encodeWithSelector(IPositionMarket.InvalidSignature.selector, _maker));
-        vm.prank(_TAKER);
+        vm.prank(_taker);
         _market.fill(order, "", 1);
     }
 
@@ -189,7 +130,7 @@ contract MarketTest is Test {
 
     function test_NotTheMaker() public {
         vm.expectRevert(abi.encodeWithSelector(IPositionMarket.NotTheMaker.selector, _maker));
-        vm.prank(_TAKER);
+        vm.prank(_taker);
         _market.cancel(_order(0));
     }
 
@@ -228,3 +169,7 @@ contract MarketTest is Test {
         assertEq(_market.DOMAIN_SEPARATOR(), expected, "domain");
     }
 }
+
+contract MarketTest is MarketSuite, OnPositionMarket {}
+
+contract MarketReferenceTest is MarketSuite, OnReferenceMarket {}
