@@ -243,8 +243,8 @@ abstract contract MarketManySuite is MarketFixture {
         _refusesMatch(sell, buy, abi.encodeWithSelector(IPositionMarket.NotCrossed.selector, 200e6, 201e6));
     }
 
-    /// A fee that cannot be paid stops nothing, and saves the buyer nothing: the seller gets it.
-    function test_unpayableFeeGoesToTheSeller() public {
+    /// A buyer cannot save the fee by approving the price alone: what the fee recipient misses the seller would get.
+    function test_feeIsNotSavedByASmallAllowance() public {
         _useMarket(5000, _FEE_TO);
         vm.prank(_taker);
         _quote.approve(address(_market), 200_999_999);

@@ -25,13 +25,17 @@ abstract contract MarketFixture is Test {
     /// @dev The market under test.
     function _deploy(uint32 feePpm, address feeTo) internal virtual returns (IPositionMarket);
 
-    function setUp() public virtual {
+    function setUp() public {
         vm.warp(70_000 * EPOCH);
         _unit = new PlainToken(address(this));
         _quote = new DemoQuote();
         (_maker, _maker2, _taker) = (vm.addr(_KEY), vm.addr(_KEY2), vm.addr(_TAKER_KEY));
         _useMarket(0, address(0));
+        _prepare();
     }
+
+    /// @dev What a suite needs besides.
+    function _prepare() internal virtual {}
 
     function _useMarket(uint32 feePpm, address feeTo) internal {
         _market = _deploy(feePpm, feeTo);
