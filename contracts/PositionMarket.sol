@@ -49,7 +49,6 @@ contract PositionMarket is OrderBook {
         nonReentrant
         returns (uint256 quoteFilled)
     {
-        bytes32 hash = rfqHash(order);
         quoteFilled = order.quoteAmount;
         if (order.side > 1 || order.baseAmount == 0 || quoteFilled == 0 || order.base == order.quote) {
             revert BadOrder();
@@ -57,6 +56,7 @@ contract PositionMarket is OrderBook {
         if (block.timestamp >= order.expiry) revert OrderExpired(order.expiry);
         if (order.taker != address(0) && order.taker != msg.sender) revert WrongTaker(order.taker);
         _useNonce(order);
+        bytes32 hash = _hashRfq(order);
         _checkSignature(order.maker, hash, signature);
 
         emit OrderFilled(
@@ -183,7 +183,7 @@ contract PositionMarket is OrderBook {
     {
         _checkTerms(order);
         if (order.taker != address(0) && order.taker != taker) revert WrongTaker(order.taker);
-        hash = orderHash(order);
+        hash = _hashOrder(order);
         word = _orders[hash];
         if (word & _CANCELLED != 0) revert OrderIsCancelled(hash);
         _checkGroup(order.maker, order.group, hash);

@@ -101,8 +101,6 @@ interface IPositionMarket {
     event OrderPosted(bytes32 indexed orderHash, address indexed maker, Order order);
     /// @notice Every earlier order of this maker is dead.
     event MakerEpochBumped(address indexed maker, uint32 makerEpoch);
-    /// @notice The nonces `word * 256 + i` are dead for every bit i of `mask`.
-    event RfqCancelled(address indexed maker, uint56 indexed word, uint256 mask);
     event FeePaid(bytes32 indexed orderHash, address indexed token, uint256 amount);
 
     /// @notice Fills `baseFill` units of a signed order. Rounds against the taker. EIP-1271 makers are asked.
@@ -140,6 +138,7 @@ interface IPositionMarket {
     function cancel(Order calldata order) external;
     /// @notice Cancels every quote and order that the caller ever signed or posted for its present maker epoch.
     function cancelAll() external returns (uint32 makerEpoch);
+    /// @dev No event: quotes are in no public book, and `rfqUsed` answers whoever was given one.
     function cancelRfq(uint64 nonce) external;
     /// @notice Cancels the nonces `word * 256 + i` for every bit i of `mask`.
     function cancelRfqWord(uint56 word, uint256 mask) external;

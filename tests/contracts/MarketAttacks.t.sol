@@ -89,6 +89,35 @@ abstract contract MarketAttackSuite is MarketFixture {
         _fillWith(order, new bytes(65), 1e18);
     }
 
+    /// Unused bits of a field are refused, not hashed: two encodings of one order would be two orders.
+    function test_attack_dirtyBitsInAnyField() public {
+        uint8[10] memory used = [160, 160, 160, 160, 8, 96, 128, 40, 64, 64];
+        IPositionMarket.Order memory order = _order(0);
+        bytes memory call = abi.encodeCall(IPositionMarket.fill, (order, _sign(order), 1e18));
+        IPositionMarket.RfqOrder memory rfq = _rfq(0, 1);
+        bytes memory rfqCall = abi.encodeCall(IPositionMarket.fillRfq, (rfq, _signRfq(rfq)));
+        for (uint256 i = 0; i < 10; ++i) {
+            _refusesDirty(call, i, used[i]);
+            _refusesDirty(rfqCall, i, i == 8 ? 32 : used[i]);
+        }
+        vm.startPrank(_taker);
+        (bool ok,) = address(_market).call(call);
+        (bool rfqOk,) = address(_market).call(rfqCall);
+        vm.stopPrank();
+        assertTrue(ok && rfqOk, "the clean ones pass");
+    }
+
+    function _refusesDirty(bytes memory call, uint256 field, uint256 bits) private {
+        bytes memory dirty = bytes.concat(call);
+        assembly ("memory-safe") {
+            let at := add(add(dirty, 0x24), mul(field, 0x20))
+            mstore(at, or(mload(at), shl(bits, 1)))
+        }
+        vm.prank(_taker);
+        (bool ok, bytes memory why) = address(_market).call(dirty);
+        assertTrue(!ok && why.length == 0, "refused by the decoder");
+    }
+
     /* HOSTILE QUOTE TOKENS */
 
     function test_attack_feeOnTransferTouchesItsTwoPartiesAlone() public {

@@ -20,6 +20,11 @@ abstract contract GasTable is Test {
         _gas.push(vm.lastCallGas().gasTotalUsed);
     }
 
+    /// @notice Whether this is the code that targets are measured on.
+    function isRelease() internal view returns (bool) {
+        return keccak256(bytes(vm.envOr("GAS_TABLE", "default"))) == keccak256("release");
+    }
+
     function gasOf(string memory name) internal view returns (uint256) {
         for (uint256 i = 0; i < _names.length; ++i) {
             if (keccak256(bytes(_names[i])) == keccak256(bytes(name))) return _gas[i];
@@ -27,7 +32,9 @@ abstract contract GasTable is Test {
         revert NotRecorded(name);
     }
 
-    function check(string memory path) internal {
+    /// @notice Compares with snapshots/`table`.`profile`.json: legacy code of the tests and release code differ.
+    function check(string memory table) internal {
+        string memory path = string.concat("snapshots/", table, ".", vm.envOr("GAS_TABLE", "default"), ".json");
         if (keccak256(bytes(vm.envOr("GAS_SNAPSHOT", ""))) == keccak256("write")) return vm.writeFile(path, _json());
         string memory json = vm.readFile(path);
         for (uint256 i = 0; i < _names.length; ++i) {

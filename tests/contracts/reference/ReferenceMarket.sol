@@ -189,14 +189,12 @@ contract ReferenceMarket is IPositionMarket, EIP712 {
 
     function cancelRfq(uint64 nonce) external {
         rfqUsed[msg.sender][nonce] = true;
-        emit RfqCancelled(msg.sender, uint56(nonce / 256), 1 << (nonce % 256));
     }
 
     function cancelRfqWord(uint56 word, uint256 mask) external {
         for (uint64 i = 0; i < 256; ++i) {
             if (mask & (1 << i) != 0) rfqUsed[msg.sender][uint64(word) * 256 + i] = true;
         }
-        emit RfqCancelled(msg.sender, word, mask);
     }
 
     /* CALLS */
