@@ -62,6 +62,9 @@ create table cancelled_groups (
     maker text not null, group_id text not null, block bigint not null, primary key (maker, group_id)
 );
 
+-- Orders name their maker's epoch in the upper half of their group; those of an earlier epoch are dead.
+create table maker_epochs (maker text primary key, epoch bigint not null, block bigint not null);
+
 create table pool_events (
     block bigint not null, log_index bigint not null, timestamp bigint not null, series bigint not null,
     kind text not null, account text, units text, quote text, shares text, epoch bigint, txid text not null,

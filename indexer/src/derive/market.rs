@@ -9,7 +9,7 @@ use super::{At, Sources, token::big};
 use crate::{
     Error,
     store::{
-        table::{CANCELLED_GROUPS, Cell, ORDER_STATES, TRADES},
+        table::{CANCELLED_GROUPS, Cell, MAKER_EPOCHS, ORDER_STATES, TRADES},
         writer::BlockWriter,
     },
 };
@@ -104,6 +104,16 @@ pub(super) async fn apply(
             ];
             writer.put(&CANCELLED_GROUPS, row).await
         }
+        Event::MakerEpochBumped(bump) => {
+            let row = vec![
+                ("maker", Cell::hex(bump.maker)),
+                ("epoch", bump.makerEpoch.into()),
+                ("block", Cell::int(at.block)),
+            ];
+            writer.put(&MAKER_EPOCHS, row).await
+        }
+        // The raw log is all there is to keep: the book is of orders that came through the API, and a fill says its fee.
+        Event::OrderPosted(_) | Event::FeePaid(_) => Ok(()),
     }
 }
 

@@ -33,6 +33,7 @@ tables! {
         "quote", "units", "quote_amount", "order_hash", "txid"];
     ORDER_STATES = "order_states" ["hash"] ["maker", "filled", "cancelled"];
     CANCELLED_GROUPS = "cancelled_groups" ["maker", "group_id"] ["block"];
+    MAKER_EPOCHS = "maker_epochs" ["maker"] ["epoch", "block"];
     POOL_EVENTS = "pool_events" ["block", "log_index"]
         ["timestamp", "series", "kind", "account", "units", "quote", "shares", "epoch", "txid"];
     POOL_EPOCHS = "pool_epochs" ["series", "epoch"] ["cash", "inventory", "shares"];

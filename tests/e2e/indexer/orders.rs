@@ -94,6 +94,24 @@ pub(crate) async fn story(net: &Devnet, index: &Indexer) {
     assert!(book["asks"].as_array().unwrap().is_empty(), "{book}");
     let (status, problem) = index.post("/v1/orders", &body(&order, &signature)).await;
     assert_eq!((status, &problem["code"]), (422, &json!("order_cancelled")));
+
+    let other = Order { group: 8, ..order.clone() };
+    let signature = sign(net, DevKey::Anya, &other, net.deployment.chain_id);
+    let (status, reply) = index.post("/v1/orders", &body(&other, &signature)).await;
+    assert_eq!(status, 201, "{reply}");
+    evm::land("cancelAll", anya.cancelAll()).await.unwrap();
+    index.caught_up(net).await;
+    let book = index.get("/v1/book/1").await;
+    assert!(
+        book["asks"].as_array().unwrap().is_empty(),
+        "an earlier epoch's order is dead: {book}"
+    );
+    let (status, problem) = index.post("/v1/orders", &body(&other, &signature)).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("wrong_maker_epoch")));
+    let next = Order { group: (1 << 32) | 8, ..order.clone() };
+    let signature = sign(net, DevKey::Anya, &next, net.deployment.chain_id);
+    let (status, reply) = index.post("/v1/orders", &body(&next, &signature)).await;
+    assert_eq!(status, 201, "{reply}");
 }
 
 async fn refused(net: &Devnet, index: &Indexer, order: &Order) {

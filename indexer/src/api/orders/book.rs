@@ -104,6 +104,8 @@ async fn live(db: &mut SqliteConnection, series: u16, now: u64) -> Result<Vec<Ro
          from orders o left join order_states s on s.hash = o.hash
          where o.series = ? and o.expiry > ? and coalesce(s.cancelled, 0) = 0
            and not exists (select 1 from cancelled_groups g where g.maker = o.maker and g.group_id = o.group_id)
+           and not exists (select 1 from maker_epochs e
+                           where e.maker = o.maker and (cast(o.group_id as bigint) >> 32) <> e.epoch)
          order by o.received_at, o.hash",
     )
     .bind(series)

@@ -54,6 +54,13 @@ pub(super) async fn post(
 
 async fn remaining_on_chain(app: &App, order: &Order) -> Result<U256, Problem> {
     let market = IPositionMarketInstance::new(app.deployment.position_market, &app.provider);
+    let epoch = market.makerEpoch(order.maker).call().await.map_err(Problem::node)?;
+    if order.group >> 32 != u64::from(epoch) {
+        let detail =
+            format!("the maker's orders must name epoch {epoch} in the upper half of their group");
+        let fix = "sign a new order with group = makerEpoch << 32 | your group number";
+        return Err(Problem::bad("wrong_maker_epoch", detail, fix));
+    }
     let state = market.orderState(order.clone()).call().await.map_err(Problem::node)?;
     if state.cancelled {
         let fix = "sign a new order, with a group that is not cancelled";
