@@ -120,7 +120,11 @@ contract Deploy {
         if (address(s.seriesRegistry) != registry) revert WrongPrediction(registry, address(s.seriesRegistry));
         if (address(s.primarySale) != sale) revert WrongPrediction(sale, address(s.primarySale));
         s.bitcoinRelay = new BitcoinRelay(
-            uint256(_VM.parseJsonBytes32(json, ".bitcoinTarget")), _VM.parseJsonBool(json, ".noRetarget")
+            uint256(_VM.parseJsonBytes32(json, ".bitcoinTarget")),
+            _VM.parseJsonBool(json, ".noRetarget"),
+            _VM.parseJsonUint(json, ".bitcoinAnchor.sideHeaders"),
+            _VM.parseJsonUint(json, ".bitcoinAnchor.height"),
+            _VM.parseJsonBytes(json, ".bitcoinAnchor.header")
         );
         s.epochLedger = new EpochLedger(
             address(manager),

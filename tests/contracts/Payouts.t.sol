@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {BitcoinRelay} from "../../contracts/BitcoinRelay.sol";
-import {DemoQuote} from "../../contracts/DemoQuote.sol";
 import {PayoutRegistry} from "../../contracts/PayoutRegistry.sol";
-import {IBitcoinRelay} from "../../contracts/interfaces/IBitcoinRelay.sol";
-import {IDemoQuote} from "../../contracts/interfaces/IDemoQuote.sol";
 import {IPayoutRegistry} from "../../contracts/interfaces/IPayoutRegistry.sol";
-import {Bitcoin} from "./utils/Bitcoin.sol";
 import {Test} from "./utils/Test.sol";
 
 contract PayoutRegistryTest is Test {
@@ -116,93 +111,5 @@ contract PayoutRegistryTest is Test {
             }
             assertEq(_at(e).minimum, expected, "entry");
         }
-    }
-}
-
-contract BitcoinRelayTest is Test {
-    BitcoinRelay private _relay;
-    bytes private _headers;
-
-    function setUp() public {
-        _relay = new BitcoinRelay(Bitcoin.TARGET, true);
-        bytes32 previous = keccak256("genesis");
-        for (uint256 i = 0; i < 4; ++i) {
-            bytes memory h = Bitcoin.header(previous, keccak256(abi.encode(i)), Bitcoin.BITS);
-            _headers = abi.encodePacked(_headers, h);
-            previous = Bitcoin.hash256(h);
-        }
-    }
-
-    function test_checkHeaders() public view {
-        (bytes32 root, bytes32 first, uint256 count) = _relay.checkHeaders(_headers);
-        assertEq(root, keccak256(abi.encode(0)), "root");
-        bytes memory h = new bytes(80);
-        for (uint256 i = 0; i < 80; ++i) {
-            h[i] = _headers[i];
-        }
-        assertEq(first, Bitcoin.hash256(h), "hash");
-        assertEq(count, 4, "count");
-    }
-
-    function test_BadHeaderLength() public {
-        vm.expectRevert(abi.encodeWithSelector(IBitcoinRelay.BadHeaderLength.selector, 0));
-        _relay.checkHeaders("");
-        vm.expectRevert(abi.encodeWithSelector(IBitcoinRelay.BadHeaderLength.selector, 321));
-        _relay.checkHeaders(abi.encodePacked(_headers, hex"00"));
-    }
-
-    function test_NotLinked() public {
-        bytes memory alone = Bitcoin.header(keccak256("elsewhere"), 0, Bitcoin.BITS);
-        vm.expectRevert(abi.encodeWithSelector(IBitcoinRelay.NotLinked.selector, 4));
-        _relay.checkHeaders(abi.encodePacked(_headers, alone));
-    }
-
-    function test_WorkTooLow() public {
-        bytes memory h = Bitcoin.header(keccak256("p"), 0, Bitcoin.BITS);
-        uint256 i = 0;
-        do {
-            h[76] = bytes1(uint8(++i));
-        } while (uint256(Bitcoin.reverse(Bitcoin.hash256(h))) <= Bitcoin.TARGET);
-        refuses(IBitcoinRelay.WorkTooLow.selector);
-        _relay.checkHeaders(h);
-    }
-
-    function test_WrongTarget() public {
-        bytes memory h = Bitcoin.header(keccak256("p"), 0, 0x207ffffe);
-        refuses(IBitcoinRelay.WrongTarget.selector);
-        _relay.checkHeaders(h);
-        h = Bitcoin.header(keccak256("p"), 0, 0x20ffffff);
-        refuses(IBitcoinRelay.WrongTarget.selector);
-        _relay.checkHeaders(h);
-    }
-
-    function test_NoRetargetOnProduction() public {
-        vm.chainId(1);
-        vm.expectRevert(abi.encodeWithSelector(IBitcoinRelay.NoRetargetOnProduction.selector, 1));
-        new BitcoinRelay(Bitcoin.TARGET, true);
-        new BitcoinRelay(Bitcoin.TARGET, false);
-    }
-
-    function test_NotOnProduction() public {
-        new DemoQuote();
-        vm.chainId(8453);
-        vm.expectRevert(abi.encodeWithSelector(IDemoQuote.NotOnProduction.selector, 8453));
-        new DemoQuote();
-    }
-
-    /// Mainnet's genesis block and the next one: real bytes, difficulty 1.
-    function test_mainnetHeaders() public {
-        BitcoinRelay relay = new BitcoinRelay(0xffff << 208, false);
-        bytes memory two = abi.encodePacked(
-            hex"0100000000000000000000000000000000000000000000000000000000000000000000003ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c",
-            hex"010000006fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000982051fd1e4ba744bbbe680e1fee14677ba1a3c3540bf7b1cdb606e857233e0e61bc6649ffff001d01e36299"
-        );
-        (, bytes32 hash, uint256 count) = relay.checkHeaders(two);
-        assertEq(count, 2, "count");
-        assertEq(
-            Bitcoin.reverse(hash), 0x000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f, "genesis hash"
-        );
-        assertEq(relay.targetOf(0x1d00ffff), uint256(0xffff) << 208, "compact form");
-        assertEq(relay.targetOf(0x01120000), 0x12, "small exponent");
     }
 }

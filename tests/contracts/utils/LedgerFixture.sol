@@ -23,7 +23,7 @@ abstract contract LedgerFixture is Test {
         vm.warp(70_000 * EPOCH + 50);
         _manager = new AccessManager(address(this));
         _oracle = new FixedOracle(70_000);
-        _relay = new BitcoinRelay(Bitcoin.TARGET, true);
+        _relay = new BitcoinRelay(Bitcoin.TARGET, true, 0, 0, "");
         _ledger = new EpochLedger(address(_manager), address(_oracle), address(_relay), 3);
         _ledger.setBaton(_BATON, 1);
         vm.warp(70_005 * EPOCH + 50);
