@@ -5,6 +5,7 @@ import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManage
 import {IBitcoinRelay} from "./interfaces/IBitcoinRelay.sol";
 import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
+import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
 import {BitcoinScript} from "./libraries/BitcoinScript.sol";
 import {BitcoinTx} from "./libraries/BitcoinTx.sol";
 import {LedgerTree} from "./libraries/LedgerTree.sol";
@@ -25,7 +26,20 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         mapping(uint256 word => uint256) bits;
     }
 
+    /// @dev two words: the hash, and `delay:16 | minPay:16 | accounts:32 | paidSum:64 | accSum:128`
+    struct Stored {
+        bytes32 hash;
+        uint128 accSum;
+        uint64 paidSum;
+        uint32 accounts;
+        /// `_DEFERRED` if the epoch deferred
+        uint16 minPay;
+        /// minutes from the end of the epoch to its commit, rounded up
+        uint16 delay;
+    }
+
     uint256 private constant _EPOCH = 28_800;
+    uint16 private constant _DEFERRED = 0xffff;
     uint256 private constant _LATE_EPOCHS = 6;
     uint64 private constant _MAX_MIN_PAY = 50_000;
     uint256 private constant _MAX_BATCHES = 65_534;
@@ -44,6 +58,8 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     /// @inheritdoc IEpochLedger
     address public immutable relay;
     /// @inheritdoc IEpochLedger
+    address public immutable court;
+    /// @inheritdoc IEpochLedger
     uint8 public immutable confirmations;
     /// @inheritdoc IEpochLedger
     uint32 public immutable firstEpoch;
@@ -61,19 +77,24 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     mapping(address account => bool) public isWrapper;
     /// @inheritdoc IEpochLedger
     mapping(uint32 epoch => bytes32) public commitmentHash;
-    /// @dev two words: the hash, and `paidSum:64 | accSum:128`
-    mapping(uint32 epoch => Root) private _roots;
+    mapping(uint32 epoch => Stored) private _roots;
+    /// @dev credit that the court took back so far, 2^-64 sat
+    uint256 private _takenBack;
     mapping(uint32 epoch => Batch[]) private _batches;
     mapping(uint32 epoch => Progress) private _progress;
     /// @dev sats proven under a Bitcoin block
     mapping(bytes32 blockHash => uint256) private _provenUnder;
 
-    constructor(address authority, address oracle_, address relay_, uint8 confirmations_) AccessManaged(authority) {
+    /// @param court_ decides challenges; zero: nobody does, and nothing is ever corrected
+    constructor(address authority, address oracle_, address relay_, address court_, uint8 confirmations_)
+        AccessManaged(authority)
+    {
         if (confirmations_ < (Production.isProduction(block.chainid) ? _MIN_CONFIRMATIONS : 1)) {
             revert TooFewConfirmations(confirmations_);
         }
         oracle = oracle_;
         relay = relay_;
+        court = court_;
         confirmations = confirmations_;
         firstEpoch = IFleetOracle(oracle_).firstEpoch();
         nextEpoch = firstEpoch;
@@ -116,7 +137,7 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         _checkSums(c);
 
         nextEpoch = epoch + 1;
-        _roots[epoch] = c.root;
+        _store(c);
         commitmentHash[epoch] = keccak256(abi.encode(c));
         for (uint256 i = 0; i < c.batches.length; ++i) {
             _batches[epoch].push(c.batches[i]);
@@ -125,19 +146,40 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         emit Committed(epoch, c);
     }
 
+    function _store(Commitment calldata c) private {
+        uint256 delay = (block.timestamp - (uint256(c.epoch) + 1) * _EPOCH + 59) / 60;
+        _roots[c.epoch] = Stored({
+            hash: c.root.hash,
+            accSum: c.root.accSum,
+            paidSum: c.root.paidSum,
+            accounts: c.accounts,
+            minPay: c.defer ? _DEFERRED : uint16(c.minPay),
+            delay: delay > type(uint16).max ? type(uint16).max : uint16(delay)
+        });
+    }
+
     /// @dev What is newly paid is what the batches pay; what is newly credited is at most the pot; nothing credited is
-    /// taken back, and nothing is paid that was not credited.
-    function _checkSums(Commitment calldata c) private view {
-        Root storage last = _roots[c.epoch - 1];
-        uint256 paid = last.paidSum;
+    /// taken back, and nothing is paid that was not credited: but for what the court corrected in this epoch.
+    function _checkSums(Commitment calldata c) private {
+        Stored storage last = _roots[c.epoch - 1];
+        ILedgerCourt.Sums memory fix;
+        if (court != address(0)) fix = ILedgerCourt(court).correctionSums(c.epoch);
+        uint256 paid = last.paidSum + uint256(fix.paidUp);
         for (uint256 i = 0; i < c.batches.length; ++i) {
             paid += c.batches[i].total;
         }
-        if (c.root.paidSum != paid) revert PaidSumMismatch(paid, c.root.paidSum);
-        uint256 limit = last.accSum + (uint256(IFleetOracle(oracle).potOf(c.epoch)) << 64);
+        if (c.root.paidSum > paid || c.root.paidSum + uint256(fix.paidDown) < paid) {
+            revert PaidSumMismatch(paid, c.root.paidSum);
+        }
+        uint256 limit = last.accSum + (uint256(IFleetOracle(oracle).potOf(c.epoch)) << 64) + fix.accUp;
         if (c.root.accSum > limit) revert AccSumTooLarge(limit, c.root.accSum);
-        if (c.root.accSum < last.accSum) revert AccSumFell(last.accSum, c.root.accSum);
-        if (paid << 64 > c.root.accSum) revert PaidBeyondCredit(c.root.accSum, paid << 64);
+        if (c.root.accSum + uint256(fix.accDown) < last.accSum) revert AccSumFell(last.accSum, c.root.accSum);
+        uint256 credited = c.root.accSum;
+        if (court != address(0)) {
+            if (fix.accDown != 0) _takenBack += fix.accDown;
+            credited += _takenBack;
+        }
+        if (uint256(c.root.paidSum) << 64 > credited) revert PaidBeyondCredit(credited, uint256(c.root.paidSum) << 64);
     }
 
     /* PROOF */
@@ -261,7 +303,16 @@ contract EpochLedger is IEpochLedger, AccessManaged {
 
     /// @inheritdoc IEpochLedger
     function rootOf(uint32 epoch) external view returns (Root memory) {
-        return _roots[epoch];
+        Stored storage stored = _roots[epoch];
+        return Root(stored.hash, stored.accSum, stored.paidSum);
+    }
+
+    /// @inheritdoc IEpochLedger
+    function termsOf(uint32 epoch) external view returns (Root memory root, Terms memory terms) {
+        Stored storage stored = _roots[epoch];
+        root = Root(stored.hash, stored.accSum, stored.paidSum);
+        bool defer = stored.minPay == _DEFERRED;
+        terms = Terms(stored.accounts, defer ? 0 : stored.minPay, defer, stored.delay);
     }
 
     /// @inheritdoc IEpochLedger
@@ -310,7 +361,7 @@ contract EpochLedger is IEpochLedger, AccessManaged {
 
     /// @inheritdoc IEpochLedger
     function checkLeaf(uint32 epoch, uint256 index, Root calldata leaf, Root[] calldata siblings) external view {
-        Root memory root = _roots[epoch];
+        Stored storage root = _roots[epoch];
         Root memory found = LedgerTree.rootOf(index, leaf, siblings);
         bool same = found.hash == root.hash && found.accSum == root.accSum && found.paidSum == root.paidSum;
         if (commitmentHash[epoch] == 0 || !same) revert NotUnderRoot(epoch);

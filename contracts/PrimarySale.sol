@@ -5,6 +5,7 @@ import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManage
 import {FixedPointMathLib as Math} from "solady/utils/FixedPointMathLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {IFairValue} from "./interfaces/IFairValue.sol";
+import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
 import {IPayoutRegistry} from "./interfaces/IPayoutRegistry.sol";
 import {IPrimarySale} from "./interfaces/IPrimarySale.sol";
 import {ISeriesRegistry} from "./interfaces/ISeriesRegistry.sol";
@@ -21,10 +22,17 @@ contract PrimarySale is IPrimarySale, Stoppable {
     ISeriesRegistry public immutable registry;
     IFairValue public immutable fairValue;
     IPayoutRegistry public immutable payouts;
+    ILedgerCourt public immutable court;
 
-    constructor(address authority, address registry_, address fairValue_, address payouts_, address quoteToken_)
-        AccessManaged(authority)
-    {
+    constructor(
+        address authority,
+        address registry_,
+        address fairValue_,
+        address payouts_,
+        address quoteToken_,
+        address court_
+    ) AccessManaged(authority) {
+        court = ILedgerCourt(court_);
         registry = ISeriesRegistry(registry_);
         fairValue = IFairValue(fairValue_);
         payouts = IPayoutRegistry(payouts_);
@@ -44,6 +52,7 @@ contract PrimarySale is IPrimarySale, Stoppable {
         returns (uint256 quote)
     {
         if (units == 0) revert ZeroUnits();
+        if (!court.bonded()) revert Underbonded();
         quote = quoteBuy(series, units);
         if (quote > maxQuote) revert MaxQuoteExceeded(quote, maxQuote);
         ITwabToken unit = ITwabToken(registry.series(series).unit);

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {EIP712} from "solady/utils/EIP712.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
+import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
 import {ISeriesRegistry} from "./interfaces/ISeriesRegistry.sol";
 import {ITwabToken} from "./interfaces/ITwabToken.sol";
 import {Stoppable} from "./Stoppable.sol";
@@ -23,6 +24,8 @@ contract SeriesRegistry is ISeriesRegistry, EIP712, Stoppable {
     /// @inheritdoc ISeriesRegistry
     address public immutable oracle;
     /// @inheritdoc ISeriesRegistry
+    address public immutable court;
+    /// @inheritdoc ISeriesRegistry
     uint16 public seriesCount;
     /// @inheritdoc ISeriesRegistry
     mapping(address account => bool) public isVenue;
@@ -30,8 +33,9 @@ contract SeriesRegistry is ISeriesRegistry, EIP712, Stoppable {
     mapping(uint16 id => uint32) public batchCount;
     mapping(uint16 id => Series) private _series;
 
-    constructor(address authority, address oracle_, address primarySale_) AccessManaged(authority) {
+    constructor(address authority, address oracle_, address primarySale_, address court_) AccessManaged(authority) {
         oracle = oracle_;
+        court = court_;
         primarySale = primarySale_;
     }
 
@@ -60,6 +64,7 @@ contract SeriesRegistry is ISeriesRegistry, EIP712, Stoppable {
     function registerBatch(Batch calldata batch, bytes[] calldata signatures) external whenRunning {
         Series storage s = _series[batch.series];
         if (s.unit == address(0)) revert UnknownSeries(batch.series);
+        if (!ILedgerCourt(court).bonded()) revert Underbonded();
         uint32 nonce = batchCount[batch.series];
         if (batch.nonce != nonce) revert WrongNonce(nonce, batch.nonce);
         if (batch.units == 0 || batch.machines == 0) revert EmptyBatch();
@@ -83,6 +88,11 @@ contract SeriesRegistry is ISeriesRegistry, EIP712, Stoppable {
     function series(uint16 id) external view returns (Series memory) {
         if (_series[id].unit == address(0)) revert UnknownSeries(id);
         return _series[id];
+    }
+
+    /// @inheritdoc ISeriesRegistry
+    function unitOf(uint16 id) external view returns (address) {
+        return _series[id].unit;
     }
 
     /// @inheritdoc ISeriesRegistry

@@ -45,6 +45,15 @@ interface IEpochLedger {
         Batch[] batches;
     }
 
+    /// @notice What challenges need of a commitment, and what else they would have to bring its preimage for.
+    struct Terms {
+        uint32 accounts;
+        uint64 minPay;
+        bool defer;
+        /// minutes from the end of the epoch to its commit, rounded up; at most 65,535
+        uint32 delay;
+    }
+
     /// @notice The wrappers of a series whose own output is looked through to the holders of `shareToken`.
     struct Wrapper {
         uint16 series;
@@ -114,6 +123,8 @@ interface IEpochLedger {
     function isWrapper(address account) external view returns (bool);
     function oracle() external view returns (address);
     function relay() external view returns (address);
+    /// @notice The contract that decides challenges; its corrections are added to the sums of a commitment.
+    function court() external view returns (address);
 
     /// @notice Commits the root of the next epoch. Restricted to the operator role.
     function commit(Commitment calldata commitment) external;
@@ -122,6 +133,7 @@ interface IEpochLedger {
     function provePayout(uint32 epoch, uint16 batch, Proof calldata proof) external;
 
     function rootOf(uint32 epoch) external view returns (Root memory);
+    function termsOf(uint32 epoch) external view returns (Root memory root, Terms memory terms);
     /// @notice keccak256(abi.encode(Commitment)); zero if none.
     function commitmentHash(uint32 epoch) external view returns (bytes32);
     function batchesOf(uint32 epoch) external view returns (Batch[] memory);

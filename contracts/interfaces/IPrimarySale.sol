@@ -8,6 +8,8 @@ interface IPrimarySale {
     error NothingToSell(uint16 series, uint256 available);
     error StaleValue(uint16 series);
     error ZeroUnits();
+    /// @notice The operator's bond is too small for recent payouts.
+    error Underbonded();
 
     event Bought(uint16 indexed series, address indexed buyer, address indexed to, uint256 units, uint256 quote);
     event Withdrawn(address indexed to, uint256 quote);

@@ -57,6 +57,8 @@ interface ISeriesRegistry {
     error EmptyBatch();
     error UnknownAlgorithm(uint8 algorithm);
     error ZeroHashrate();
+    /// @notice The operator's bond is too small for recent payouts: no unit is minted until it is raised.
+    error Underbonded();
     /// @notice A leaf of the payout ledger has room for 16 series.
     error TooManySeries();
 
@@ -69,6 +71,10 @@ interface ISeriesRegistry {
     /// @notice Mints `batch.units` to the primary sale. `signatures` by distinct signers, signer addresses ascending.
     function registerBatch(Batch calldata batch, bytes[] calldata signatures) external;
     function series(uint16 id) external view returns (Series memory);
+    /// @notice The series' token; zero if there is no such series.
+    function unitOf(uint16 id) external view returns (address);
+    /// @notice Holds the operator's bond.
+    function court() external view returns (address);
     /// @notice Series ids run from 1 to this number.
     function seriesCount() external view returns (uint16);
     function batchCount(uint16 id) external view returns (uint32);

@@ -48,4 +48,55 @@ library LedgerTree {
         }
         if (index != 0) revert IEpochLedger.BadLeaf();
     }
+
+    /// @notice The same, with siblings packed as `hash:32 || accSum:16 || paidSum:8`.
+    /// @dev In assembly: a challenge hashes two branches. The preimage of a node is `01 || left:56 || right:56`.
+    function rootOfPacked(uint256 index, IEpochLedger.Root memory leaf, bytes calldata siblings)
+        internal
+        pure
+        returns (bytes32 hash, uint256 accSum, uint256 paidSum)
+    {
+        if (siblings.length % 56 != 0 || index >> siblings.length / 56 != 0) revert IEpochLedger.BadLeaf();
+        (hash, accSum, paidSum) = (leaf.hash, leaf.accSum, leaf.paidSum);
+        assembly ("memory-safe") {
+            let p := mload(0x40)
+            mstore8(p, 1)
+            let end := add(siblings.offset, siblings.length)
+            for { let s := siblings.offset } lt(s, end) { s := add(s, 56) } {
+                let sums := or(shl(128, accSum), shl(64, paidSum))
+                switch and(index, 1)
+                case 0 {
+                    mstore(add(p, 1), hash)
+                    mstore(add(p, 33), sums)
+                    calldatacopy(add(p, 57), s, 56)
+                }
+                default {
+                    calldatacopy(add(p, 1), s, 56)
+                    mstore(add(p, 57), hash)
+                    mstore(add(p, 89), sums)
+                }
+                hash := keccak256(p, 113)
+                accSum := add(accSum, shr(128, calldataload(add(s, 32))))
+                paidSum := add(paidSum, shr(192, calldataload(add(s, 48))))
+                if or(shr(128, accSum), shr(64, paidSum)) { revert(0, 0) }
+                index := shr(1, index)
+            }
+        }
+    }
+
+    /// @notice Siblings in a branch of a tree over `accounts` leaves.
+    function depthOf(uint256 accounts) internal pure returns (uint256 depth) {
+        while (1 << depth < accounts) {
+            ++depth;
+        }
+    }
+
+    /// @notice Sum of a packed series list's accumulators, and that of `series` (zero if it is not listed).
+    function accumulators(bytes calldata acc, uint16 series) internal pure returns (uint256 sum, uint256 one) {
+        for (uint256 i = 0; i < acc.length; i += 18) {
+            uint256 value = uint128(bytes16(acc[i + 2:i + 18]));
+            sum += value;
+            if (uint16(bytes2(acc[i:i + 2])) == series) one = value;
+        }
+    }
 }

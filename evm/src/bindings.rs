@@ -61,6 +61,10 @@ sol!(
 );
 sol!(
     #[sol(rpc, all_derives)]
+    "../contracts/interfaces/ILedgerCourt.sol"
+);
+sol!(
+    #[sol(rpc, all_derives)]
     "../contracts/interfaces/IDemoQuote.sol"
 );
 

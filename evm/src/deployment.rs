@@ -38,6 +38,10 @@ pub struct Deployment {
     pub epoch_ledger: Address,
     /// Header checks.
     pub bitcoin_relay: Address,
+    /// Bond and challenges.
+    pub ledger_court: Address,
+    /// What challenges compute credit with.
+    pub credit_rule: Address,
     /// Contracts of each series, by id.
     pub series: Vec<SeriesContracts>,
 }

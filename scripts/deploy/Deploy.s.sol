@@ -4,11 +4,13 @@ pragma solidity ^0.8.28;
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {BitcoinRelay} from "../../contracts/BitcoinRelay.sol";
 import {BuybackPool} from "../../contracts/BuybackPool.sol";
+import {CreditRule} from "../../contracts/CreditRule.sol";
 import {DemoQuote} from "../../contracts/DemoQuote.sol";
 import {EpochLedger} from "../../contracts/EpochLedger.sol";
 import {ExitQueue} from "../../contracts/ExitQueue.sol";
 import {FairValue} from "../../contracts/FairValue.sol";
 import {FleetOracle} from "../../contracts/FleetOracle.sol";
+import {LedgerCourt} from "../../contracts/LedgerCourt.sol";
 import {LpVault} from "../../contracts/LpVault.sol";
 import {PayoutRegistry} from "../../contracts/PayoutRegistry.sol";
 import {PositionMarket} from "../../contracts/PositionMarket.sol";
@@ -16,6 +18,7 @@ import {PrimarySale} from "../../contracts/PrimarySale.sol";
 import {SeriesRegistry} from "../../contracts/SeriesRegistry.sol";
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {IFairValue} from "../../contracts/interfaces/IFairValue.sol";
+import {ILedgerCourt} from "../../contracts/interfaces/ILedgerCourt.sol";
 import {ISeriesRegistry} from "../../contracts/interfaces/ISeriesRegistry.sol";
 import {IStoppable} from "../../contracts/interfaces/IStoppable.sol";
 import {Production} from "../../contracts/libraries/Production.sol";
@@ -37,6 +40,8 @@ contract Deploy {
         PayoutRegistry payoutRegistry;
         EpochLedger epochLedger;
         BitcoinRelay bitcoinRelay;
+        LedgerCourt ledgerCourt;
+        CreditRule creditRule;
     }
 
     struct Line {
@@ -106,6 +111,7 @@ contract Deploy {
         uint256 nonce = _VM.getNonce(deployer);
         address registry = _VM.computeCreateAddress(deployer, nonce + 1);
         address sale = _VM.computeCreateAddress(deployer, nonce + 3);
+        address court = _VM.computeCreateAddress(deployer, nonce + 7);
         s.fleetOracle = new FleetOracle(
             address(manager),
             registry,
@@ -113,10 +119,11 @@ contract Deploy {
             uint8(_VM.parseJsonUint(json, ".quorum")),
             uint32(block.timestamp / 28_800)
         );
-        s.seriesRegistry = new SeriesRegistry(address(manager), address(s.fleetOracle), sale);
+        s.seriesRegistry = new SeriesRegistry(address(manager), address(s.fleetOracle), sale, court);
         s.fairValue = new FairValue(address(manager), registry, address(s.fleetOracle));
-        s.primarySale =
-            new PrimarySale(address(manager), registry, address(s.fairValue), address(s.payoutRegistry), s.quote);
+        s.primarySale = new PrimarySale(
+            address(manager), registry, address(s.fairValue), address(s.payoutRegistry), s.quote, court
+        );
         if (address(s.seriesRegistry) != registry) revert WrongPrediction(registry, address(s.seriesRegistry));
         if (address(s.primarySale) != sale) revert WrongPrediction(sale, address(s.primarySale));
         s.bitcoinRelay = new BitcoinRelay(
@@ -130,8 +137,19 @@ contract Deploy {
             address(manager),
             address(s.fleetOracle),
             address(s.bitcoinRelay),
+            court,
             uint8(_VM.parseJsonUint(json, ".confirmations"))
         );
+        s.creditRule = new CreditRule(address(s.epochLedger));
+        s.ledgerCourt = new LedgerCourt(
+            address(manager),
+            address(s.creditRule),
+            address(s.payoutRegistry),
+            s.quote,
+            _VM.parseJsonUint(json, ".bond.factor"),
+            _VM.parseJsonUint(json, ".bond.demandDepositWei")
+        );
+        if (address(s.ledgerCourt) != court) revert WrongPrediction(court, address(s.ledgerCourt));
         s.seriesRegistry.addVenue(address(s.positionMarket));
     }
 
@@ -217,6 +235,8 @@ contract Deploy {
 
         _allow(manager, address(s.epochLedger), OPERATOR, IEpochLedger.commit.selector);
         _allow(manager, address(s.epochLedger), OPERATOR, IEpochLedger.setBaton.selector);
+        _allow(manager, address(s.ledgerCourt), OPERATOR, ILedgerCourt.announceWithdrawal.selector);
+        _allow(manager, address(s.ledgerCourt), OPERATOR, ILedgerCourt.withdraw.selector);
         _allow(manager, address(s.seriesRegistry), OPERATOR, ISeriesRegistry.createSeries.selector);
         _allow(manager, address(s.primarySale), OPERATOR, PrimarySale.setPayoutScript.selector);
         _allow(manager, address(s.primarySale), OPERATOR, PrimarySale.withdraw.selector);
@@ -267,7 +287,9 @@ contract Deploy {
         out = string.concat(out, _field("fleetOracle", address(s.fleetOracle)));
         out = string.concat(out, _field("payoutRegistry", address(s.payoutRegistry)));
         out = string.concat(out, _field("epochLedger", address(s.epochLedger)));
-        out = string.concat(out, _field("bitcoinRelay", address(s.bitcoinRelay)), ",\n  \"series\": [");
+        out = string.concat(out, _field("bitcoinRelay", address(s.bitcoinRelay)));
+        out = string.concat(out, _field("ledgerCourt", address(s.ledgerCourt)));
+        out = string.concat(out, _field("creditRule", address(s.creditRule)), ",\n  \"series\": [");
         for (uint256 i = 0; i < _lines.length; ++i) {
             out = string.concat(out, i == 0 ? "\n" : ",\n", _lineOutput(_lines[i]));
         }

@@ -117,11 +117,11 @@ contract FindingsLedger is LedgerFixture {
     /// With no confirmations asked for, one header would prove any sum.
     function test_ledgerNeedsConfirmations() public {
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.TooFewConfirmations.selector, 0));
-        new EpochLedger(address(_manager), address(_oracle), address(_relay), 0);
+        new EpochLedger(address(_manager), address(_oracle), address(_relay), address(0), 0);
         vm.chainId(8453);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.TooFewConfirmations.selector, 5));
-        new EpochLedger(address(_manager), address(_oracle), address(_relay), 5);
-        new EpochLedger(address(_manager), address(_oracle), address(_relay), 6);
+        new EpochLedger(address(_manager), address(_oracle), address(_relay), address(0), 5);
+        new EpochLedger(address(_manager), address(_oracle), address(_relay), address(0), 6);
     }
 }
 

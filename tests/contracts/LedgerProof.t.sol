@@ -115,7 +115,7 @@ contract LedgerProofTest is LedgerFixture {
     /* REFUSED */
 
     function test_BatonNotSet() public {
-        EpochLedger fresh = new EpochLedger(address(_manager), address(_oracle), address(_relay), 3);
+        EpochLedger fresh = new EpochLedger(address(_manager), address(_oracle), address(_relay), address(0), 3);
         fresh.commit(_commitment(70_000, 1));
         IEpochLedger.Proof memory proof = _single(70_000, _BATON, 3);
         vm.expectRevert(IEpochLedger.BatonNotSet.selector);

@@ -36,6 +36,8 @@ fn deployment() -> Deployment {
         payout_registry: other(0xa7),
         epoch_ledger: other(0xa8),
         bitcoin_relay: other(0xa9),
+        ledger_court: other(0xaa),
+        credit_rule: other(0xab),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: UNIT,

@@ -24,7 +24,7 @@ abstract contract LedgerFixture is Test {
         _manager = new AccessManager(address(this));
         _oracle = new FixedOracle(70_000);
         _relay = new BitcoinRelay(Bitcoin.TARGET, true, 0, 0, "");
-        _ledger = new EpochLedger(address(_manager), address(_oracle), address(_relay), 3);
+        _ledger = new EpochLedger(address(_manager), address(_oracle), address(_relay), address(0), 3);
         _ledger.setBaton(_BATON, 1);
         vm.warp(70_005 * EPOCH + 50);
         for (uint32 e = 70_000; e < 70_005; ++e) {

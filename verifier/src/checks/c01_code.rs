@@ -62,6 +62,8 @@ fn contracts(world: &World) -> Vec<(&'static str, Address)> {
         ("PayoutRegistry", d.payout_registry),
         ("EpochLedger", d.epoch_ledger),
         ("BitcoinRelay", d.bitcoin_relay),
+        ("LedgerCourt", d.ledger_court),
+        ("CreditRule", d.credit_rule),
     ];
     for series in &d.series {
         all.extend([

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {FixedPointMathLib as Math} from "solady/utils/FixedPointMathLib.sol";
+import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
+import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
+import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
+import {ITwabToken} from "./interfaces/ITwabToken.sol";
+import {Production} from "./libraries/Production.sol";
+
+/// @title LedgerBond
+/// @notice The operator's bond, and where penalties go: at most 5 % to who showed the fault, the rest to whom it harmed.
+/// What no harmed account claims stays here for ever, so that a fault that harms nobody in particular costs as much.
+abstract contract LedgerBond is ILedgerCourt, AccessManaged {
+    using SafeTransferLib for address;
+
+    uint256 internal constant _EPOCH = 28_800;
+    uint256 internal constant _WINDOW = 21;
+    uint16 internal constant _NO_BATCH = 0xffff;
+    uint256 private constant _MIN_FACTOR = 3;
+    uint256 private constant _SATS = 1e8;
+    uint256 private constant _PPM = 1_000_000;
+    /// @dev of the batch's total
+    uint256 private constant _PENALTY_PPM = 100_000;
+    /// @dev of the penalty
+    uint256 private constant _CHALLENGER_PPM = 50_000;
+    uint256 private constant _GAS_TIMES = 3;
+    /// @dev a transaction's own cost, and what paying out costs
+    uint256 private constant _GAS_BASE = 40_000;
+
+    IEpochLedger public immutable ledger;
+    IFleetOracle public immutable oracle;
+    address public immutable quoteToken;
+    /// @notice Zero where nothing is asked of the operator.
+    uint256 public immutable bondFactor;
+
+    /// @inheritdoc ILedgerCourt
+    uint256 public bond;
+    uint256 private _announced;
+    uint256 private _announcedFrom;
+    mapping(bytes32 id => Pool) private _pools;
+    /// @dev the day's penalty was taken
+    mapping(bytes32 id => bool) private _taken;
+    mapping(bytes32 id => mapping(address account => uint256)) private _harm;
+
+    constructor(address authority, address ledger_, address quoteToken_, uint256 bondFactor_) AccessManaged(authority) {
+        if (Production.isProduction(block.chainid) && bondFactor_ < _MIN_FACTOR) {
+            revert BondFactorTooSmall(bondFactor_);
+        }
+        ledger = IEpochLedger(ledger_);
+        oracle = IFleetOracle(IEpochLedger(ledger_).oracle());
+        quoteToken = quoteToken_;
+        bondFactor = bondFactor_;
+    }
+
+    /* BOND */
+
+    /// @inheritdoc ILedgerCourt
+    function post(uint256 amount) external {
+        uint256 before = ITwabToken(quoteToken).balanceOf(address(this));
+        quoteToken.safeTransferFrom(msg.sender, address(this), amount);
+        amount = ITwabToken(quoteToken).balanceOf(address(this)) - before;
+        bond += amount;
+        emit Bonded(msg.sender, amount);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function fundGas() external payable {}
+
+    /// @inheritdoc ILedgerCourt
+    function announceWithdrawal(uint256 amount) external restricted {
+        _announced = amount;
+        _announcedFrom = block.timestamp + _WINDOW * _EPOCH;
+        emit WithdrawalAnnounced(amount, _announcedFrom);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function withdraw(address to) external restricted {
+        uint256 amount = _announced < bond ? _announced : bond;
+        if (amount == 0) revert NothingToClaim();
+        if (block.timestamp < _announcedFrom) revert TooEarly(_announcedFrom);
+        uint256 needed = requiredBond();
+        if (bond - amount < needed) revert BondTooSmall(needed, bond - amount);
+        (bond, _announced) = (bond - amount, 0);
+        emit Withdrawn(to, amount);
+        quoteToken.safeTransfer(to, amount);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function bonded() external view returns (bool) {
+        if (bondFactor == 0) return true;
+        uint256 free = bond > _announced ? bond - _announced : 0;
+        return free >= requiredBond();
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function requiredBond() public view returns (uint256) {
+        if (bondFactor == 0) return 0;
+        return _quoteOf(bondFactor * _largestPot());
+    }
+
+    function _largestPot() private view returns (uint256 pot) {
+        uint256 last = oracle.lastEpoch();
+        for (uint256 i = 0; i < _WINDOW && i <= last; ++i) {
+            uint256 one = oracle.potOf(uint32(last - i));
+            if (one > pot) pot = one;
+        }
+    }
+
+    /// @dev At the last report's price, rounded up; zero before any report.
+    function _quoteOf(uint256 sats) private view returns (uint256) {
+        uint256 last = oracle.lastEpoch();
+        for (uint256 i = 0; i < _WINDOW && i <= last; ++i) {
+            uint256 price = oracle.quotePerBtc(uint32(last - i));
+            if (price != 0) return Math.fullMulDivUp(sats, price, _SATS);
+        }
+        return 0;
+    }
+
+    /* PENALTIES */
+
+    /// @dev A call that upholds a fault gets three times its gas back; any other reverts.
+    modifier metered() {
+        uint256 gasAtStart = gasleft();
+        _;
+        _payGas(msg.sender, gasAtStart);
+    }
+
+    /// @dev Takes the penalty if this is the day's first fault of this kind and batch, books `harm`, and pays the challenger.
+    function _penalise(Fault fault, uint32 epoch, uint16 batch, address account, uint256 harm, address challenger)
+        internal
+    {
+        emit Upheld(fault, epoch, account, challenger);
+        uint256 total = batch == _NO_BATCH ? oracle.potOf(epoch) : ledger.batchesOf(epoch)[batch].total;
+        if (total == 0) total = _largestPot();
+        bytes32 id = poolId(fault, epoch, batch, block.timestamp / 1 days);
+        Pool storage pool = _pools[id];
+        if (fault == Fault.Unpaid) {
+            pool.weight = uint128(total);
+        } else if (harm != 0) {
+            _harm[id][account] += harm;
+            pool.weight += uint128(harm);
+        }
+        uint256 reward = _takePenalty(id, pool, total);
+        if (reward != 0) quoteToken.safeTransfer(challenger, reward);
+    }
+
+    function _takePenalty(bytes32 id, Pool storage pool, uint256 total) private returns (uint256 reward) {
+        if (_taken[id]) return 0;
+        _taken[id] = true;
+        uint256 amount = _quoteOf(total) * _PENALTY_PPM / _PPM;
+        if (amount > bond) amount = bond;
+        bond -= amount;
+        reward = amount * _CHALLENGER_PPM / _PPM;
+        pool.amount = uint128(amount - reward);
+        emit Penalised(id, amount, reward);
+    }
+
+    /// @dev At the block's base fee, from what was given for it; a receiver that refuses loses it.
+    function _payGas(address to, uint256 gasAtStart) private {
+        uint256 amount = (gasAtStart - gasleft() + _GAS_BASE) * block.basefee * _GAS_TIMES;
+        uint256 purse = address(this).balance - _reserved();
+        if (amount > purse) amount = purse;
+        if (amount != 0) to.trySafeTransferETH(amount, 50_000);
+    }
+
+    /// @dev Ether that is somebody's deposit.
+    function _reserved() internal view virtual returns (uint256);
+
+    /// @inheritdoc ILedgerCourt
+    function poolId(Fault fault, uint32 epoch, uint16 batch, uint256 day) public pure returns (bytes32) {
+        return keccak256(abi.encode(fault == Fault.Unpaid, epoch, batch, day));
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function poolOf(bytes32 id) external view returns (Pool memory) {
+        return _pools[id];
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function claim(uint32 epoch, uint16 batch, uint256 day, address account) external {
+        if (block.timestamp / 1 days <= day) revert DayNotOver(day);
+        bytes32 id = poolId(Fault.WrongShare, epoch, batch, day);
+        uint256 harm = _harm[id][account];
+        _harm[id][account] = 0;
+        _payPart(id, account, harm);
+    }
+
+    /// @dev The account's part by weight.
+    function _payPart(bytes32 id, address account, uint256 weight) internal {
+        Pool storage pool = _pools[id];
+        if (weight == 0 || pool.amount == 0) revert NothingToClaim();
+        uint256 amount = uint256(pool.amount) * weight / pool.weight;
+        emit Claimed(id, account, amount);
+        if (amount != 0) quoteToken.safeTransfer(account, amount);
+    }
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
+import {ICreditRule} from "./interfaces/ICreditRule.sol";
+import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
+import {IPayoutRegistry} from "./interfaces/IPayoutRegistry.sol";
+import {DueRule} from "./libraries/DueRule.sol";
+import {LedgerTree} from "./libraries/LedgerTree.sol";
+import {LedgerEvidence} from "./LedgerEvidence.sol";
+
+/// @title LedgerCourt
+/// @notice Decides challenges to payout roots from chain data alone. No role has a say in it.
+contract LedgerCourt is LedgerEvidence {
+    using SafeTransferLib for address;
+
+    uint32 private constant _NOT_PAID = type(uint32).max;
+    uint256 private constant _ANSWER_TIME = 12 hours;
+    uint256 private constant _PAY_TIME = 24 hours;
+    uint256 private constant _LATE_EPOCHS = 6;
+
+    ICreditRule public immutable credits;
+    /// @notice Wei that a demand leaves as deposit.
+    uint256 public immutable demandDeposit;
+
+    mapping(address account => mapping(uint32 epoch => Demand)) public demands;
+    uint256 private _deposits;
+
+    constructor(
+        address authority,
+        address credits_,
+        address payouts_,
+        address quoteToken_,
+        uint256 bondFactor_,
+        uint256 demandDeposit_
+    ) LedgerEvidence(authority, ICreditRule(credits_).ledger(), payouts_, quoteToken_, bondFactor_) {
+        credits = ICreditRule(credits_);
+        demandDeposit = demandDeposit_;
+    }
+
+    /* CHALLENGES */
+
+    /// @inheritdoc ILedgerCourt
+    function wrongShare(
+        uint32 epoch,
+        uint16 series,
+        bytes calldata report,
+        Opening calldata leaf,
+        Opening[] calldata before
+    ) external metered {
+        address account = leaf.leaf.account;
+        _open(epoch, leaf);
+        (, uint256 found) = LedgerTree.accumulators(leaf.leaf.acc, series);
+        uint256 right = _accBase(epoch, account, series, before) + credits.creditOf(epoch, series, account, report);
+        if (found == right) revert NoFault();
+        _decide(Fault.WrongShare, epoch, account, series);
+        _correct(account, series, int256(right) - int256(found));
+        uint256 harm = right > found ? ((right - found) >> 64) + 1 : 0;
+        _penalise(Fault.WrongShare, epoch, _batchOf(epoch, leaf.leaf.out), account, harm, msg.sender);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function wrongDue(uint32 epoch, Opening calldata leaf, Opening[] calldata before) external metered {
+        Leaf calldata l = leaf.leaf;
+        IEpochLedger.Terms memory terms = _open(epoch, leaf);
+        (uint256 paid, uint32 since) = _paidBase(epoch, l.account, before);
+        IPayoutRegistry.Entry memory entry = payouts.entryAt(l.account, epoch);
+        (uint256 credited,) = LedgerTree.accumulators(l.acc, 0);
+        DueRule.Due memory due = DueRule.due(epoch, credited >> 64, paid, since, entry, terms);
+        if (_keepsDue(l, paid, due, entry.scriptHash)) revert NoFault();
+        _decide(Fault.WrongDue, epoch, l.account, 0);
+        // with an output, what it pays counts, and `badOutput` decides that
+        if (l.out == _NOT_PAID && l.paid != paid) _correct(l.account, 0, int256(paid) - int256(uint256(l.paid)));
+        _penalise(Fault.WrongDue, epoch, _batchOf(epoch, l.out), l.account, _withheld(l, paid, due.sats), msg.sender);
+    }
+
+    function _keepsDue(Leaf calldata l, uint256 paid, DueRule.Due memory due, bytes32 scriptHash)
+        private
+        pure
+        returns (bool)
+    {
+        return l.scriptHash == scriptHash && l.paid == paid + due.sats && l.since == due.since
+            && (l.out != _NOT_PAID) == (due.sats != 0);
+    }
+
+    /// @dev Sats that are due and not scheduled.
+    function _withheld(Leaf calldata l, uint256 paid, uint256 due) private pure returns (uint256) {
+        uint256 given = l.out != _NOT_PAID && l.paid > paid ? l.paid - paid : 0;
+        return due > given ? due - given : 0;
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function badOutput(uint32 epoch, Opening calldata leaf, Opening[] calldata before, bytes calldata outputs)
+        external
+        metered
+    {
+        Leaf calldata l = leaf.leaf;
+        _open(epoch, leaf);
+        if (l.out == _NOT_PAID) revert NoFault();
+        (uint256 paid,) = _paidBase(epoch, l.account, before);
+        uint256 actual = _paidBy(epoch, l, outputs);
+        if (paid + actual == l.paid) revert NoFault();
+        _decide(Fault.BadOutput, epoch, l.account, 0);
+        _correct(l.account, 0, int256(paid + actual) - int256(uint256(l.paid)));
+        uint256 harm = l.paid > paid + actual ? l.paid - paid - actual : 0;
+        _penalise(Fault.BadOutput, epoch, _batchOf(epoch, l.out), l.account, harm, msg.sender);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function omitted(
+        uint32 epoch,
+        address account,
+        uint16 series,
+        bytes calldata report,
+        Opening[] calldata around,
+        Opening[] calldata before
+    ) external metered {
+        if (series == 0 || _find(epoch, account, around)) revert NoFault();
+        if (credits.isWrapper(epoch, account)) revert NoFault();
+        uint256 right = _accBase(epoch, account, series, before) + credits.creditOf(epoch, series, account, report);
+        if (right == 0) revert NoFault();
+        _decide(Fault.Omitted, epoch, account, series);
+        _correct(account, series, int256(right));
+        bytes32 paidKey = _key(Fault.Omitted, epoch, account, 0);
+        if (!_decided[paidKey]) {
+            _decided[paidKey] = true;
+            (uint256 paid,) = _paidBase(epoch, account, before);
+            _correct(account, 0, int256(paid));
+        }
+        _penalise(Fault.Omitted, epoch, _NO_BATCH, account, (right >> 64) + 1, msg.sender);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function disorder(uint32 epoch, Opening calldata left, Opening calldata right) external metered {
+        _open(epoch, left);
+        _open(epoch, right);
+        Leaf calldata l = left.leaf;
+        Leaf calldata r = right.leaf;
+        bool unsorted = l.account >= r.account || (l.out != _NOT_PAID && r.out != _NOT_PAID && l.out >= r.out);
+        bool fault = left.index < right.index && unsorted;
+        if (!fault && !credits.isWrapper(epoch, l.account)) revert NoFault();
+        _decide(Fault.Disorder, epoch, l.account, 0);
+        _penalise(Fault.Disorder, epoch, _NO_BATCH, address(0), 0, msg.sender);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function unpaid(uint32 epoch, uint16 batch) external metered {
+        (, IEpochLedger.Terms memory terms) = _terms(epoch);
+        if (batch >= ledger.batchesOf(epoch).length || ledger.batchProven(epoch, batch)) revert NoFault();
+        uint256 from = (uint256(epoch) + 1) * _EPOCH + uint256(terms.delay) * 60 + _PAY_TIME;
+        if (block.timestamp < from) revert TooEarly(from);
+        _decideToday(Fault.Unpaid, epoch, address(uint160(batch)));
+        _penalise(Fault.Unpaid, epoch, batch, address(0), 0, msg.sender);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function lateCommit(uint32 epoch) external metered {
+        uint256 from = (uint256(epoch) + 1 + _LATE_EPOCHS) * _EPOCH;
+        if (block.timestamp < from) revert TooEarly(from);
+        if (epoch < ledger.firstEpoch() || !oracle.settled(epoch)) revert NoFault();
+        if (epoch < ledger.nextEpoch()) {
+            (, IEpochLedger.Terms memory terms) = _terms(epoch);
+            if (uint256(terms.delay) * 60 < _LATE_EPOCHS * _EPOCH) revert NoFault();
+            _decide(Fault.LateCommit, epoch, address(0), 0);
+        } else {
+            _decideToday(Fault.LateCommit, epoch, address(0));
+        }
+        _penalise(Fault.LateCommit, epoch, _NO_BATCH, address(0), 0, msg.sender);
+    }
+
+    /* DEMANDS */
+
+    /// @inheritdoc ILedgerCourt
+    function demand(address account, uint32 epoch, bytes calldata report) external payable {
+        if (msg.value != demandDeposit) revert WrongDeposit(demandDeposit);
+        _terms(epoch);
+        if (block.timestamp >= (uint256(epoch) + 1 + _WINDOW) * _EPOCH) revert TooOld(epoch);
+        if (demands[account][epoch].by != address(0)) revert DemandStands(account, epoch);
+        demands[account][epoch] = Demand(msg.sender, uint40(block.timestamp), false, msg.value);
+        _deposits += msg.value;
+        credits.pinAll(epoch, account, report);
+        emit Demanded(account, epoch, msg.sender);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function answer(address account, uint32 epoch, Opening[] calldata here, Opening[] calldata before) external {
+        uint256 gasAtStart = gasleft();
+        Demand storage d = demands[account][epoch];
+        if (d.by == address(0) || d.answered) revert NoDemand(account, epoch);
+        uint256 until = d.since + _ANSWER_TIME;
+        if (block.timestamp > until) revert AnswerPeriod(until);
+        _find(epoch, account, here);
+        _find(epoch - 1, account, before);
+        (uint256 deposit, address by) = (d.deposit, d.by);
+        d.answered = true;
+        d.deposit = 0;
+        _deposits -= deposit;
+        emit Answered(account, epoch);
+        uint256 cost = (gasAtStart - gasleft() + 60_000) * block.basefee;
+        if (cost > deposit) cost = deposit;
+        if (cost != 0) msg.sender.forceSafeTransferETH(cost, 50_000);
+        if (deposit > cost) by.forceSafeTransferETH(deposit - cost, 50_000);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function silence(address account, uint32 epoch) external metered {
+        Demand memory d = demands[account][epoch];
+        if (d.by == address(0) || d.answered) revert NoDemand(account, epoch);
+        uint256 until = d.since + _ANSWER_TIME;
+        if (block.timestamp <= until) revert AnswerPeriod(until);
+        // asked again, the operator owes an answer again
+        delete demands[account][epoch];
+        _deposits -= d.deposit;
+        if (d.deposit != 0) d.by.forceSafeTransferETH(d.deposit, 50_000);
+        _penalise(Fault.Silence, epoch, _NO_BATCH, account, 1, d.by);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function claimUnpaid(uint32 epoch, uint256 day, Opening calldata leaf, Opening[] calldata before) external {
+        address account = leaf.leaf.account;
+        uint16 batch = uint16(leaf.leaf.out >> 16);
+        _open(epoch, leaf);
+        (uint256 paid,) = _paidBase(epoch, account, before);
+        if (leaf.leaf.out == _NOT_PAID || leaf.leaf.paid <= paid) revert NothingToClaim();
+        bytes32 id = poolId(Fault.Unpaid, epoch, batch, day);
+        if (_decided[keccak256(abi.encode(id, account))]) revert NothingToClaim();
+        _decided[keccak256(abi.encode(id, account))] = true;
+        _payPart(id, account, leaf.leaf.paid - paid);
+    }
+
+    /// @dev Ether that demands left.
+    function _reserved() internal view override returns (uint256) {
+        return _deposits;
+    }
+}

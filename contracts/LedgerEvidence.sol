@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
+import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
+import {IPayoutRegistry} from "./interfaces/IPayoutRegistry.sol";
+import {BitcoinTx} from "./libraries/BitcoinTx.sol";
+import {LedgerTree} from "./libraries/LedgerTree.sol";
+import {LedgerBond} from "./LedgerBond.sol";
+
+/// @title LedgerEvidence
+/// @notice Reads leaves under roots, and the base that an account starts an epoch with: its last leaf as corrected.
+abstract contract LedgerEvidence is LedgerBond {
+    IPayoutRegistry public immutable payouts;
+
+    /// @dev decided faults; a correction is written once
+    mapping(bytes32 key => bool) internal _decided;
+    /// @dev series 0 is `paid`
+    mapping(uint32 epoch => mapping(address account => mapping(uint16 series => int256))) private _corrections;
+    mapping(uint32 epoch => Sums) private _sums;
+
+    constructor(address authority, address ledger_, address payouts_, address quoteToken_, uint256 bondFactor_)
+        LedgerBond(authority, ledger_, quoteToken_, bondFactor_)
+    {
+        payouts = IPayoutRegistry(payouts_);
+    }
+
+    /* CORRECTIONS */
+
+    /// @inheritdoc ILedgerCourt
+    function accCorrection(uint32 epoch, address account, uint16 series) external view returns (int256) {
+        return series == 0 ? int256(0) : _corrections[epoch][account][series];
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function paidCorrection(uint32 epoch, address account) external view returns (int256) {
+        return _corrections[epoch][account][0];
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function correctionSums(uint32 epoch) external view returns (Sums memory) {
+        return _sums[epoch];
+    }
+
+    /// @dev Counts in the epoch that runs now: nobody can have committed it, and everybody sees it before its end.
+    function _correct(address account, uint16 series, int256 change) internal {
+        if (change == 0) return;
+        uint32 epoch = uint32(block.timestamp / _EPOCH);
+        _corrections[epoch][account][series] += change;
+        Sums storage sums = _sums[epoch];
+        uint256 size = uint256(change < 0 ? -change : change);
+        if (series != 0 && change > 0) sums.accUp += uint128(size);
+        else if (series != 0) sums.accDown += uint128(size);
+        else if (change > 0) sums.paidUp += uint64(size);
+        else sums.paidDown += uint64(size);
+        emit Corrected(epoch, account, series, change);
+    }
+
+    function _decide(Fault fault, uint32 epoch, address account, uint16 series) internal {
+        if (block.timestamp >= (uint256(epoch) + 1 + _WINDOW) * _EPOCH) revert TooOld(epoch);
+        _once(_key(fault, epoch, account, series));
+    }
+
+    function _decideToday(Fault fault, uint32 epoch, address account) internal {
+        _once(keccak256(abi.encode(fault, epoch, account, block.timestamp / 1 days, "day")));
+    }
+
+    function _key(Fault fault, uint32 epoch, address account, uint16 series) internal pure returns (bytes32) {
+        return keccak256(abi.encode(fault, epoch, account, series));
+    }
+
+    function _once(bytes32 key) internal {
+        if (_decided[key]) revert AlreadyUpheld();
+        _decided[key] = true;
+    }
+
+    /* EVIDENCE */
+
+    function _terms(uint32 epoch)
+        internal
+        view
+        returns (IEpochLedger.Root memory root, IEpochLedger.Terms memory terms)
+    {
+        if (ledger.commitmentHash(epoch) == 0) {
+            revert NotCommitted(epoch);
+        }
+        return ledger.termsOf(epoch);
+    }
+
+    /// @dev The opened leaf stands under the epoch's root.
+    function _open(uint32 epoch, Opening calldata opening) internal view returns (IEpochLedger.Terms memory terms) {
+        IEpochLedger.Root memory root;
+        (root, terms) = _terms(epoch);
+        _check(epoch, root, terms.accounts, opening);
+    }
+
+    function _check(uint32 epoch, IEpochLedger.Root memory root, uint256 accounts, Opening calldata opening)
+        internal
+        pure
+    {
+        Leaf calldata l = opening.leaf;
+        uint256 index = opening.index;
+        if (index >= accounts || opening.siblings.length != 56 * LedgerTree.depthOf(accounts)) {
+            revert NotInTree(epoch, index);
+        }
+        IEpochLedger.Root memory node;
+        node.hash = LedgerTree.leafHash(l.account, l.scriptHash, l.paid, l.since, l.out, l.acc);
+        (uint256 sum,) = LedgerTree.accumulators(l.acc, 0);
+        if (sum > type(uint128).max) revert NotInTree(epoch, index);
+        (node.accSum, node.paidSum) = (uint128(sum), l.paid);
+        (bytes32 hash, uint256 accSum, uint256 paidSum) = LedgerTree.rootOfPacked(index, node, opening.siblings);
+        if (hash != root.hash || accSum != root.accSum || paidSum != root.paidSum) revert NotInTree(epoch, index);
+    }
+
+    /// @dev Whether the account has a leaf, which is then the first of `list`; reverts if `list` shows neither.
+    function _find(uint32 epoch, address account, Opening[] calldata list) internal view returns (bool) {
+        if (epoch < ledger.firstEpoch()) return false;
+        (IEpochLedger.Root memory root, IEpochLedger.Terms memory terms) = _terms(epoch);
+        if (terms.accounts == 0) return false;
+        if (list.length == 0) revert NoEvidence(account, epoch);
+        for (uint256 i = 0; i < list.length; ++i) {
+            _check(epoch, root, terms.accounts, list[i]);
+        }
+        address first = list[0].leaf.account;
+        if (first == account) return true;
+        uint256 index = list[0].index;
+        bool absent;
+        if (list.length == 1) {
+            absent = account < first ? index == 0 : index + 1 == terms.accounts;
+        } else {
+            absent = list[1].index == index + 1 && first < account && account < list[1].leaf.account;
+        }
+        if (!absent) revert NoEvidence(account, epoch);
+        return false;
+    }
+
+    /// @dev Accumulator of `series` before the epoch: the last leaf's, or 0, as corrected.
+    function _accBase(uint32 epoch, address account, uint16 series, Opening[] calldata before)
+        internal
+        view
+        returns (uint256 base)
+    {
+        if (_find(epoch - 1, account, before)) (, base) = LedgerTree.accumulators(before[0].leaf.acc, series);
+        return _add(base, _corrections[epoch][account][series]);
+    }
+
+    /// @dev Sats paid before the epoch, as corrected, and since when something was owed.
+    function _paidBase(uint32 epoch, address account, Opening[] calldata before)
+        internal
+        view
+        returns (uint256 paid, uint32 since)
+    {
+        if (_find(epoch - 1, account, before)) (paid, since) = (before[0].leaf.paid, before[0].leaf.since);
+        paid = _add(paid, _corrections[epoch][account][0]);
+    }
+
+    /// @dev Not below zero.
+    function _add(uint256 base, int256 change) internal pure returns (uint256) {
+        int256 sum = int256(base) + change;
+        return sum < 0 ? 0 : uint256(sum);
+    }
+
+    /// @dev The batch that pays the leaf, if it names one that exists.
+    function _batchOf(uint32 epoch, uint32 out) internal view returns (uint16) {
+        uint256 batch = out >> 16;
+        return batch < ledger.batchesOf(epoch).length ? uint16(batch) : _NO_BATCH;
+    }
+
+    /// @dev What the output that the leaf names pays to the script that the account had registered.
+    function _paidBy(uint32 epoch, Leaf calldata l, bytes calldata outputs) internal view returns (uint256) {
+        uint16 batch = _batchOf(epoch, l.out);
+        if (batch == _NO_BATCH) return 0;
+        if (keccak256(outputs) != ledger.batchesOf(epoch)[batch].outputsHash) revert NoEvidence(l.account, epoch);
+        uint256 cursor = 0;
+        // what is no list of outputs pays nobody, and must not stop the challenge
+        for (uint256 i = 0; cursor + 9 <= outputs.length; ++i) {
+            uint256 next = cursor + 9 + uint8(outputs[cursor + 8]);
+            if (next > outputs.length) return 0;
+            if (i == l.out & 0xffff) {
+                bytes32 script = payouts.entryAt(l.account, epoch).scriptHash;
+                if (script == 0 || keccak256(outputs[cursor + 9:next]) != script) return 0;
+                return BitcoinTx.littleEndian(outputs[cursor:cursor + 8]);
+            }
+            cursor = next;
+        }
+        return 0;
+    }
+}
