@@ -56,10 +56,11 @@ abstract contract CourtFixture is Fixture {
         register(address(sys.primarySale), 0);
         give(unit, address(line.pool), 8e18);
         give(unit, address(line.queue), 3e18);
-        vm.prank(address(line.pool));
-        ITwabToken(line.pool.lpShare()).mint(actor(2), 1e18);
-        vm.prank(address(line.pool));
-        ITwabToken(line.pool.lpShare()).mint(actor(3), 2e18 + 1);
+        ITwabToken share = ITwabToken(line.pool.lpShare());
+        vm.startPrank(address(line.pool));
+        share.mint(actor(2), 1e18);
+        share.mint(actor(3), 2e18 + 1);
+        vm.stopPrank();
     }
 
     function _secondSeries() private {
