@@ -21,7 +21,7 @@ abstract contract Fixture is Test {
 
     function setUp() public virtual {
         vm.warp(70_000 * EPOCH + 100);
-        string memory json = vm.readFile("scripts/deploy/dev.json");
+        string memory json = configuration();
         Deploy script = new Deploy();
         script.deploy(json, address(script));
         sys = script.system();
@@ -31,6 +31,11 @@ abstract contract Fixture is Test {
         operator = vm.parseJsonAddress(json, ".operator");
         guardian = vm.parseJsonAddress(json, ".guardian");
         _useKnownSigners();
+    }
+
+    /// @dev The deployment's configuration; a test may change it.
+    function configuration() internal view virtual returns (string memory) {
+        return vm.readFile("scripts/deploy/dev.json");
     }
 
     /// @dev Three keys whose addresses ascend, put in by the operator.

@@ -20,6 +20,7 @@ interface Vm {
 
     function warp(uint256 time) external;
     function roll(uint256 number) external;
+    function fee(uint256 baseFee) external;
     function chainId(uint256 id) external;
     function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
