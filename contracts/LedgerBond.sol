@@ -41,8 +41,6 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     uint256 private _announced;
     uint256 private _announcedFrom;
     mapping(bytes32 id => Pool) private _pools;
-    /// @dev the day's penalty was taken
-    mapping(bytes32 id => bool) private _taken;
     mapping(bytes32 id => mapping(address account => uint256)) private _harm;
 
     constructor(address authority, address ledger_, address quoteToken_, uint256 bondFactor_) AccessManaged(authority) {
@@ -138,23 +136,24 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
         bytes32 id = poolId(fault, epoch, batch, block.timestamp / 1 days);
         Pool storage pool = _pools[id];
         if (fault == Fault.Unpaid) {
-            pool.weight = uint128(total);
+            pool.weight = uint96(total);
         } else if (harm != 0) {
             _harm[id][account] += harm;
-            pool.weight += uint128(harm);
+            pool.weight += uint96(harm);
         }
         uint256 reward = _takePenalty(id, pool, total);
         if (reward != 0) quoteToken.safeTransfer(challenger, reward);
     }
 
     function _takePenalty(bytes32 id, Pool storage pool, uint256 total) private returns (uint256 reward) {
-        if (_taken[id]) return 0;
-        _taken[id] = true;
+        if (pool.taken) return 0;
+        pool.taken = true;
         uint256 amount = _quoteOf(total) * _PENALTY_PPM / _PPM;
         if (amount > bond) amount = bond;
+        if (amount > type(uint96).max) amount = type(uint96).max;
         bond -= amount;
         reward = amount * _CHALLENGER_PPM / _PPM;
-        pool.amount = uint128(amount - reward);
+        pool.amount = uint96(amount - reward);
         emit Penalised(id, amount, reward);
     }
 

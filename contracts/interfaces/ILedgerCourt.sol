@@ -45,9 +45,11 @@ interface ILedgerCourt {
 
     /// @notice Penalties of one batch and day, until those it harmed have claimed their parts.
     struct Pool {
-        uint128 amount;
+        uint96 amount;
         /// sats of harm shown so far; for an unpaid batch its total
-        uint128 weight;
+        uint96 weight;
+        /// the day's penalty is in
+        bool taken;
     }
 
     enum Fault {
