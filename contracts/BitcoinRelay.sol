@@ -122,7 +122,8 @@ contract BitcoinRelay is IBitcoinRelay {
         bytes32 tip = _side(headers, 0, before, old.bits, 0);
         _side(headers, before, count, bits, tip);
 
-        uint256 work = before * BitcoinHeader.workOf(old.bits) + (count - before) * BitcoinHeader.workOf(bits);
+        // headers before the boundary may be real ones of a wrong height: only what follows it counts
+        uint256 work = (count - before) * BitcoinHeader.workOf(bits);
         if (work <= _periods[period].work) revert NotHeavier(_periods[period].work, work);
         bytes32 start = BitcoinHeader.hash(headers, before * _HEADER);
         uint32 time = BitcoinHeader.time(headers, before * _HEADER);

@@ -42,6 +42,8 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     uint256 private _announcedFrom;
     mapping(bytes32 id => Pool) private _pools;
     mapping(bytes32 id => mapping(address account => uint256)) private _harm;
+    /// @inheritdoc ILedgerCourt
+    mapping(address challenger => uint256) public rewardOf;
 
     constructor(address authority, address ledger_, address quoteToken_, uint256 bondFactor_) AccessManaged(authority) {
         if (Production.isProduction(block.chainid) && bondFactor_ < _MIN_FACTOR) {
@@ -142,7 +144,8 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
             pool.weight += uint96(harm);
         }
         uint256 reward = _takePenalty(id, pool, total);
-        if (reward != 0) quoteToken.safeTransfer(challenger, reward);
+        // not sent here: a quote token that refuses somebody must not stop a correction
+        if (reward != 0) rewardOf[challenger] += reward;
     }
 
     function _takePenalty(bytes32 id, Pool storage pool, uint256 total) private returns (uint256 reward) {
@@ -185,6 +188,14 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
         uint256 harm = _harm[id][account];
         _harm[id][account] = 0;
         _payPart(id, account, harm);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function claimReward(address challenger) external {
+        uint256 amount = rewardOf[challenger];
+        if (amount == 0) revert NothingToClaim();
+        rewardOf[challenger] = 0;
+        quoteToken.safeTransfer(challenger, amount);
     }
 
     /// @dev The account's part by weight.

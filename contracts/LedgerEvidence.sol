@@ -117,7 +117,8 @@ abstract contract LedgerEvidence is LedgerBond {
         if (epoch < ledger.firstEpoch()) return false;
         (IEpochLedger.Root memory root, IEpochLedger.Terms memory terms) = _terms(epoch);
         if (terms.accounts == 0) return false;
-        if (list.length == 0) revert NoEvidence(account, epoch);
+        // no more than is needed: the challenger is paid by the gas
+        if (list.length == 0 || list.length > 2) revert NoEvidence(account, epoch);
         for (uint256 i = 0; i < list.length; ++i) {
             _check(epoch, root, terms.accounts, list[i]);
         }

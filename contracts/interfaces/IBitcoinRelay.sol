@@ -5,7 +5,7 @@ pragma solidity ^0.8.28;
 /// @notice Says whether a run of Bitcoin headers carries the work that the network demanded. Keeps one target per
 /// 2,016-block period since its anchor, not headers.
 /// @dev Warning: heights are not in headers. A retarget is believed on the work of the headers around the boundary; a
-/// forged one costs that work, is replaced by anyone who shows more headers of the real chain, and makes no proof cheaper,
+/// forged one costs that work, is replaced by anyone who shows more of the real chain after the boundary, and makes no proof cheaper,
 /// because confirmations are counted in blocks of the harder of the last two periods.
 /// The no-retarget mode is for regtest; the constructor refuses it on production chain ids.
 interface IBitcoinRelay {
@@ -17,7 +17,7 @@ interface IBitcoinRelay {
         uint32 startTime;
         /// target in compact form
         uint32 bits;
-        /// work of the headers that proved the period's start; zero for the anchor
+        /// work of the headers from its first one on that were shown; zero for the anchor
         uint192 work;
     }
 
@@ -49,7 +49,7 @@ interface IBitcoinRelay {
         external
         view
         returns (bytes32 merkleRoot, bytes32 firstHash, uint256 count);
-    /// @notice Starts `period`, or replaces its start by one with more work while it is the newest. Anyone may call.
+    /// @notice Starts `period`, or replaces its start by one with more work after it while it is the newest. Anyone may call.
     /// @param headers consecutive headers across the boundary, oldest first, `before` of them in the period before.
     function retarget(uint256 period, bytes calldata headers, uint256 before) external;
     /// @notice The target of the newest period.

@@ -162,6 +162,10 @@ interface ILedgerCourt {
     function withdraw(address to) external;
     function poolId(Fault fault, uint32 epoch, uint16 batch, uint256 day) external pure returns (bytes32);
     function poolOf(bytes32 id) external view returns (Pool memory);
+    /// @notice Quote units that a challenger may claim.
+    function rewardOf(address challenger) external view returns (uint256);
+    /// @notice Pays them out.
+    function claimReward(address challenger) external;
     /// @notice Pays `account` its part by harm, once the day is over. Batch 0xffff: faults of no batch.
     function claim(uint32 epoch, uint16 batch, uint256 day, address account) external;
     /// @notice Pays the account of `leaf` its part of an unpaid batch's penalty, by what it is due.

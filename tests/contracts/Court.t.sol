@@ -122,6 +122,10 @@ contract CourtTest is CourtFixture {
         before = evidence(_e - 1, actor(2));
         refuses(ILedgerCourt.NoEvidence.selector);
         court.wrongShare(_e, 1, good, leaf, before);
+        // nor more than is needed
+        before = new ILedgerCourt.Opening[](3);
+        refuses(ILedgerCourt.NoEvidence.selector);
+        court.wrongShare(_e, 1, good, leaf, before);
     }
 
     /* DUE */

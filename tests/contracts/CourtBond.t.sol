@@ -46,6 +46,7 @@ contract CourtBondTest is CourtFixture {
         bytes memory r = reportBytes[_e];
         vm.prank(by);
         court.wrongShare(_e, 1, r, leaf, before);
+        if (court.rewardOf(by) != 0) court.claimReward(by);
     }
 
     /* BOND */
@@ -180,6 +181,7 @@ contract CourtBondTest is CourtFixture {
         skip(1 days);
         vm.prank(_CAROL);
         court.unpaid(_e, 0);
+        court.claimReward(_CAROL);
         uint256 day = block.timestamp / 1 days;
         uint256 penalty = _REQUIRED - court.bond();
         uint256 sum = quote.balanceOf(_CAROL);
@@ -219,6 +221,9 @@ contract CourtBondTest is CourtFixture {
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.AnswerPeriod.selector, until));
         court.answer(actor(3), _e, here, before);
         court.silence(actor(3), _e);
+        court.claimReward(_CAROL);
+        vm.expectRevert(ILedgerCourt.NothingToClaim.selector);
+        court.claimReward(_CAROL);
         assertEq(_CAROL.balance, 1 ether, "deposit back");
         assertEq(quote.balanceOf(_CAROL), 9e6, "and 5 %");
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.NoDemand.selector, actor(3), _e));

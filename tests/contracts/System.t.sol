@@ -47,13 +47,16 @@ contract SystemTest is Fixture {
     }
 
     function test_everyContractFitsTheSizeLimit() public view {
-        address[9] memory list = [
+        address[12] memory list = [
             address(sys.seriesRegistry),
             address(sys.primarySale),
             address(sys.positionMarket),
             address(sys.fairValue),
             address(sys.fleetOracle),
             address(sys.epochLedger),
+            address(sys.bitcoinRelay),
+            address(sys.ledgerCourt),
+            address(sys.creditRule),
             address(line.pool),
             address(line.queue),
             line.unit
