@@ -133,15 +133,24 @@ contract LedgerCourt is LedgerEvidence {
 
     /// @inheritdoc ILedgerCourt
     function disorder(uint32 epoch, Opening calldata left, Opening calldata right) external metered {
-        _open(epoch, left);
+        uint256 accounts = _open(epoch, left).accounts;
         _open(epoch, right);
         Leaf calldata l = left.leaf;
         Leaf calldata r = right.leaf;
         bool unsorted = l.account >= r.account || (l.out != _NOT_PAID && r.out != _NOT_PAID && l.out >= r.out);
-        bool fault = left.index < right.index && unsorted;
+        bool fault = (left.index < right.index && unsorted) || (left.index + 1 == accounts && _hides(left));
         if (!fault && !credits.isWrapper(epoch, l.account)) revert NoFault();
         _decide(Fault.Disorder, epoch, l.account, 0);
         _penalise(Fault.Disorder, epoch, _NO_BATCH, address(0), 0, msg.sender);
+    }
+
+    /// @dev What stands right of the leaf in the tree has a sum.
+    function _hides(Opening calldata opening) private pure returns (bool) {
+        for (uint256 k = 0; k * 56 < opening.siblings.length; ++k) {
+            if (opening.index >> k & 1 == 1) continue;
+            if (bytes24(opening.siblings[k * 56 + 32:k * 56 + 56]) != 0) return true;
+        }
+        return false;
     }
 
     /// @inheritdoc ILedgerCourt

@@ -122,7 +122,8 @@ interface ILedgerCourt {
         Opening[] calldata around,
         Opening[] calldata before
     ) external;
-    /// @notice `left` stands before `right`, but its account or its output does not; or one of them is a wrapper's.
+    /// @notice `left` stands before `right`, but its account or its output does not; or `left` is a
+    /// wrapper's, or the last one and something with a sum stands beyond it.
     function disorder(uint32 epoch, Opening calldata left, Opening calldata right) external;
     /// @notice The batch is not proven 24 hours after it was committed. Again every day.
     function unpaid(uint32 epoch, uint16 batch) external;

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {ILedgerCourt} from "../../contracts/interfaces/ILedgerCourt.sol";
 import {CourtFixture} from "./utils/CourtFixture.sol";
 
 /// @notice For every rule, a commit that breaks it, the challenge that catches it, and what the next epoch makes of it.
 contract CourtTest is CourtFixture {
-    event Measured(string what, uint256 gas);
-
     uint64 private constant _SATS = 3_000_000;
     uint32 private _e;
 
@@ -21,20 +18,6 @@ contract CourtTest is CourtFixture {
         _e = report(_SATS);
     }
 
-    function _at(Plan memory p, address account) private pure returns (ILedgerCourt.Leaf memory) {
-        for (uint256 i = 0; i < p.leaves.length; ++i) {
-            if (p.leaves[i].account == account) return p.leaves[i];
-        }
-        revert("no leaf");
-    }
-
-    /// @dev Series 1's accumulator of the leaf, changed.
-    function _shift(ILedgerCourt.Leaf memory leaf, int256 change) private pure {
-        uint256 secondAcc = accOf(leaf, 2);
-        leaf.acc = abi.encodePacked(uint16(1), uint128(uint256(int256(accOf(leaf, 1)) + change)));
-        if (secondAcc != 0) leaf.acc = abi.encodePacked(leaf.acc, uint16(2), uint128(secondAcc));
-    }
-
     function _wrongShare(address account, uint16 series) private {
         ILedgerCourt.Opening memory leaf = leafOf(_e, account);
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, account);
@@ -45,7 +28,7 @@ contract CourtTest is CourtFixture {
 
     function test_wrongShare_tooLittle() public {
         Plan memory p = plan(_e);
-        _shift(_at(p, actor(4 - 1)), -1);
+        shift(at(p, actor(4 - 1)), -1);
         commit(p);
         _wrongShare(actor(3), 1);
         uint32 now_ = epochNow();
@@ -62,14 +45,14 @@ contract CourtTest is CourtFixture {
     /// The shortfall reaches the account in the epoch running at the challenge; a commit without it is a fault again.
     function test_correctionFlowsThrough() public {
         Plan memory p = plan(_e);
-        _shift(_at(p, actor(3)), -int256(uint256(5000) << 64));
+        shift(at(p, actor(3)), -int256(uint256(5000) << 64));
         commit(p);
         _wrongShare(actor(3), 1);
         uint256 short = accOf(leafOf(_e, actor(3)).leaf, 1);
         _e = report(_SATS);
         p = plan(_e);
         assertEq(
-            accOf(_at(p, actor(3)), 1), short + creditFor(_e, 1, actor(3)) + (uint256(5000) << 64), "corrected base"
+            accOf(at(p, actor(3)), 1), short + creditFor(_e, 1, actor(3)) + (uint256(5000) << 64), "corrected base"
         );
         uint256 id = vm.snapshotState();
         commit(p);
@@ -78,7 +61,7 @@ contract CourtTest is CourtFixture {
         vm.expectRevert(ILedgerCourt.NoFault.selector);
         court.wrongShare(_e, 1, reportBytes[_e], leaf, before);
         vm.revertToState(id);
-        _shift(_at(p, actor(3)), -int256(uint256(5000) << 64));
+        shift(at(p, actor(3)), -int256(uint256(5000) << 64));
         commit(p);
         _wrongShare(actor(3), 1);
     }
@@ -86,8 +69,8 @@ contract CourtTest is CourtFixture {
     /// One account's share moved to another: both are faults, and the sums let the next epoch set both right.
     function test_wrongShare_movedToAnother() public {
         Plan memory p = plan(_e);
-        _shift(_at(p, actor(3)), -int256(uint256(9000) << 64));
-        _shift(_at(p, line.pool.firstLoss()), int256(uint256(9000) << 64));
+        shift(at(p, actor(3)), -int256(uint256(9000) << 64));
+        shift(at(p, line.pool.firstLoss()), int256(uint256(9000) << 64));
         commit(p);
         _wrongShare(actor(3), 1);
         _wrongShare(line.pool.firstLoss(), 1);
@@ -98,7 +81,7 @@ contract CourtTest is CourtFixture {
 
     function test_wrongShare_dropsASeries() public {
         Plan memory p = plan(_e);
-        ILedgerCourt.Leaf memory leaf = _at(p, actor(1));
+        ILedgerCourt.Leaf memory leaf = at(p, actor(1));
         // not paid, so that its sums stay possible
         leaf.acc = abi.encodePacked(uint16(1), uint128(accOf(leaf, 1)));
         commit(p);
@@ -138,7 +121,7 @@ contract CourtTest is CourtFixture {
 
     /// @dev The same plan, but nothing is paid to `account`, or to anybody after it in its batch.
     function _withhold(Plan memory p, address account) private pure {
-        ILedgerCourt.Leaf memory leaf = _at(p, account);
+        ILedgerCourt.Leaf memory leaf = at(p, account);
         require(leaf.out != NONE, "is due");
         uint64 sats = 0;
         bytes memory list = p.outputs[leaf.out >> 16];
@@ -158,20 +141,20 @@ contract CourtTest is CourtFixture {
         // owed is still owed: nothing to correct
         assertTrue(court.paidCorrection(epochNow(), actor(0)) == 0, "no correction");
         _e = report(_SATS);
-        assertTrue(_at(plan(_e), actor(0)).out != NONE, "rolls on");
+        assertTrue(at(plan(_e), actor(0)).out != NONE, "rolls on");
     }
 
     function test_wrongDue_since() public {
         Plan memory p = plan(_e);
-        assertTrue(_at(p, actor(3)).since != 0, "waits");
-        _at(p, actor(3)).since += 1;
+        assertTrue(at(p, actor(3)).since != 0, "waits");
+        at(p, actor(3)).since += 1;
         commit(p);
         _wrongDue(actor(3));
     }
 
     function test_wrongDue_script() public {
         Plan memory p = plan(_e);
-        _at(p, actor(0)).scriptHash = keccak256("thief");
+        at(p, actor(0)).scriptHash = keccak256("thief");
         commit(p);
         _wrongDue(actor(0));
     }
@@ -179,7 +162,7 @@ contract CourtTest is CourtFixture {
     /// Said to be paid, without an output: the sats come back as owed.
     function test_wrongDue_paidWithoutOutput() public {
         Plan memory p = plan(_e);
-        _at(p, actor(3)).paid += 700;
+        at(p, actor(3)).paid += 700;
         p.totals[0] += 700;
         commit(p);
         _wrongDue(actor(3));
@@ -192,10 +175,10 @@ contract CourtTest is CourtFixture {
 
     function test_wrongDue_deferredYetPaid() public {
         Plan memory p = plan(_e);
-        uint64 owed = uint64((accOf(_at(p, actor(3)), 1)) >> 64);
+        uint64 owed = uint64((accOf(at(p, actor(3)), 1)) >> 64);
         // no script, and yet scheduled
-        _at(p, actor(3)).paid = owed;
-        _at(p, actor(3)).out = 0;
+        at(p, actor(3)).paid = owed;
+        at(p, actor(3)).out = 0;
         p.totals[0] += owed;
         commit(p);
         _wrongDue(actor(3));
@@ -213,7 +196,7 @@ contract CourtTest is CourtFixture {
 
     function test_badOutput_anotherScript() public {
         Plan memory p = plan(_e);
-        uint32 out = _at(p, actor(0)).out;
+        uint32 out = at(p, actor(0)).out;
         bytes memory list = p.outputs[out >> 16];
         // one bit of the script
         list[31 * (out & 0xffff) + 15] ^= 0x01;
@@ -228,7 +211,7 @@ contract CourtTest is CourtFixture {
 
     function test_badOutput_less() public {
         Plan memory p = plan(_e);
-        uint32 out = _at(p, actor(0)).out;
+        uint32 out = at(p, actor(0)).out;
         bytes memory list = p.outputs[out >> 16];
         uint256 position = 31 * (out & 0xffff) + 1;
         list[position] = bytes1(uint8(list[position]) - 1);
@@ -240,11 +223,11 @@ contract CourtTest is CourtFixture {
     function test_badOutput_noSuchBatchOrIndex() public {
         Plan memory p = plan(_e);
         uint256 id = vm.snapshotState();
-        _at(p, actor(0)).out = 7 << 16;
+        at(p, actor(0)).out = 7 << 16;
         commit(p);
         _badOutput(actor(0));
         vm.revertToState(id);
-        _at(p, actor(0)).out = 200;
+        at(p, actor(0)).out = 200;
         commit(p);
         _badOutput(actor(0));
     }
@@ -252,7 +235,7 @@ contract CourtTest is CourtFixture {
     /// Bytes that are no list of outputs pay nobody, and do not stop the challenge.
     function test_badOutput_garbage() public {
         Plan memory p = plan(_e);
-        uint256 batch = _at(p, actor(0)).out >> 16;
+        uint256 batch = at(p, actor(0)).out >> 16;
         p.outputs[batch] = hex"0011223344556677ff00";
         commit(p);
         _badOutput(actor(0));
@@ -277,9 +260,9 @@ contract CourtTest is CourtFixture {
     /// Dropped with all it had: the whole of it comes back, series by series.
     function test_omitted_dropped() public {
         Plan memory p = plan(_e);
-        uint256 owed = accOf(_at(p, actor(3)), 1);
+        uint256 owed = accOf(at(p, actor(3)), 1);
         // somebody else's gain, so that the sums do not fall
-        _shift(_at(p, line.pool.firstLoss()), int256(owed));
+        shift(at(p, line.pool.firstLoss()), int256(owed));
         _without(p, actor(3));
         commit(p);
         ILedgerCourt.Opening[] memory around = evidence(_e, actor(3));
@@ -336,6 +319,16 @@ contract CourtTest is CourtFixture {
         court.disorder(_e, leafOf(_e, first.account), opening(_e, last));
     }
 
+    function test_disorder_aLeafBeyondTheLast() public {
+        hidden = 1;
+        commit(plan(_e));
+        uint256 last = leafCount(_e) - 2;
+        court.disorder(_e, opening(_e, last), opening(_e, last));
+        ILedgerCourt.Opening memory beyond = opening(_e, last + 1);
+        refuses(ILedgerCourt.NotInTree.selector);
+        court.disorder(_e, beyond, beyond);
+    }
+
     function test_disorder_wrapperWithALeaf() public {
         Plan memory p = plan(_e);
         ILedgerCourt.Leaf memory last = p.leaves[p.leaves.length - 1];
@@ -380,63 +373,12 @@ contract CourtTest is CourtFixture {
 
     function test_TooOld() public {
         Plan memory p = plan(_e);
-        _at(p, actor(3)).since += 1;
+        at(p, actor(3)).since += 1;
         commit(p);
         vm.warp((uint256(_e) + 22) * EPOCH);
         ILedgerCourt.Opening memory leaf = leafOf(_e, actor(3));
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.TooOld.selector, _e));
         court.wrongDue(_e, leaf, before);
-    }
-
-    /* GAS */
-
-    /// @dev Execution, intrinsic cost and calldata of a call that succeeds.
-    function _cost(address to, bytes memory data) private returns (uint256 used) {
-        uint256 before = gasleft();
-        (bool ok,) = to.call(data);
-        used = before - gasleft() + 21_000;
-        assertTrue(ok, "succeeds");
-        for (uint256 i = 0; i < data.length; ++i) {
-            used += data[i] == 0 ? 4 : 16;
-        }
-    }
-
-    /// Upheld challenges with all they write, and the part that decides: the same call where there is no fault.
-    function test_gas() public {
-        Plan memory p = plan(_e);
-        _shift(_at(p, actor(3)), -1);
-        ILedgerCourt.Leaf memory other = _at(p, actor(1));
-        other.acc = abi.encodePacked(uint16(1), uint128(accOf(other, 1)), uint16(2), uint128(accOf(other, 2) - 1));
-        commit(p);
-        bytes memory data = abi.encodeCall(
-            court.wrongShare, (_e, 2, reportBytes[_e], leafOf(_e, actor(1)), evidence(_e - 1, actor(1)))
-        );
-        uint256 used = _cost(address(court), data);
-        emit Measured("wrongShare upheld: one piece, no wrapper, first of its day", used);
-        data = abi.encodeCall(
-            court.wrongShare, (_e, 1, reportBytes[_e], leafOf(_e, actor(3)), evidence(_e - 1, actor(3)))
-        );
-        used = _cost(address(court), data);
-        emit Measured("wrongShare upheld: two pieces, two wrappers", used);
-        assertLe(used, 500_000, "worst per series");
-        uint256 before = gasleft();
-        court.credits().creditOf(_e, 2, actor(1), reportBytes[_e]);
-        emit Measured("of it: one piece's credit, warm", before - gasleft());
-    }
-
-    function test_gasOfCommit() public {
-        perBatch = 100;
-        Plan memory p = plan(_e);
-        IEpochLedger.Commitment memory c;
-        (c.epoch, c.minPay, c.accounts) = (p.epoch, minPay, uint32(p.leaves.length));
-        IEpochLedger.Root[][] memory levels = levelsOf(p.leaves);
-        c.root = levels[levels.length - 1][0];
-        c.batches = new IEpochLedger.Batch[](1);
-        c.batches[0] = IEpochLedger.Batch(keccak256(p.outputs[0]), p.totals[0]);
-        c.funding = new IEpochLedger.OutPoint[](1);
-        vm.prank(operator);
-        uint256 used = _cost(address(sys.epochLedger), abi.encodeCall(sys.epochLedger.commit, (c)));
-        emit Measured("commit, one batch", used);
     }
 }

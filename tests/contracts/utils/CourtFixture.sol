@@ -33,6 +33,8 @@ abstract contract CourtFixture is Fixture {
     uint64 internal minPay = 10_000;
     uint256 internal perBatch = 3;
     bool internal deferNext;
+    /// @dev leaves at the end that a commitment does not count
+    uint32 internal hidden;
     mapping(uint32 epoch => ILedgerCourt.Leaf[]) private _leaves;
     mapping(uint32 epoch => bytes[]) internal outputsOf;
     mapping(uint32 epoch => bytes) internal reportBytes;
@@ -234,13 +236,27 @@ abstract contract CourtFixture is Fixture {
         }
     }
 
+    function at(Plan memory p, address account) internal pure returns (ILedgerCourt.Leaf memory) {
+        for (uint256 i = 0; i < p.leaves.length; ++i) {
+            if (p.leaves[i].account == account) return p.leaves[i];
+        }
+        revert("no leaf");
+    }
+
+    /// @dev Series 1's accumulator of the leaf, changed.
+    function shift(ILedgerCourt.Leaf memory leaf, int256 change) internal pure {
+        uint256 secondAcc = accOf(leaf, 2);
+        leaf.acc = abi.encodePacked(uint16(1), uint128(uint256(int256(accOf(leaf, 1)) + change)));
+        if (secondAcc != 0) leaf.acc = abi.encodePacked(leaf.acc, uint16(2), uint128(secondAcc));
+    }
+
     /* COMMIT */
 
     /// @dev Commits the plan as it is; totals follow from what the leaves say was paid.
     function commit(Plan memory p) internal {
         IEpochLedger.Commitment memory c;
         (c.epoch, c.minPay, c.defer) = (p.epoch, minPay, p.defer);
-        c.accounts = uint32(p.leaves.length);
+        c.accounts = uint32(p.leaves.length) - hidden;
         IEpochLedger.Root[][] memory levels = levelsOf(p.leaves);
         c.root = levels[levels.length - 1][0];
         c.batches = new IEpochLedger.Batch[](p.outputs.length);
