@@ -101,6 +101,8 @@ async fn chain(first: World, second: World) -> Chain {
         "payoutRegistry",
         "epochLedger",
         "bitcoinRelay",
+        "ledgerCourt",
+        "creditRule",
     ] {
         text[name] = json!(LEDGER);
     }
