@@ -64,6 +64,7 @@ pub fn keep(
 ) -> Result<Vec<Page>, Error> {
     let mut accounts: BTreeMap<Address, Account> = BTreeMap::new();
     let mut pages = Vec::new();
+    let registry = Registry::of(history);
     for commit in &history.commits {
         let epoch = EpochId(commit.event.epoch);
         let (pots, residue, residue_max) =
@@ -72,7 +73,7 @@ pub fn keep(
         let rules = Rules { epoch, min_pay: commitment.minPay, defer: commitment.defer };
         let mut due = Vec::new();
         for (address, account) in &mut accounts {
-            let terms = terms_at(history, *address, epoch);
+            let terms = registry.at(*address, epoch);
             let sats = account.close(&terms, rules)?;
             if sats > 0 {
                 due.push(Payee { account: *address, sats: Sats(sats), script: terms.script });
@@ -84,7 +85,7 @@ pub fn keep(
         let leaves: Vec<Leaf> = accounts
             .iter()
             .map(|(address, account)| {
-                let terms = terms_at(history, *address, epoch);
+                let terms = registry.at(*address, epoch);
                 account.leaf(*address, &terms, places.get(address).copied())
             })
             .collect();
@@ -171,23 +172,36 @@ fn split(
     })
 }
 
-/// An account's payout terms at the start of an epoch, replayed from the registry's events.
-#[must_use]
-pub fn terms_at(history: &History, account: Address, epoch: EpochId) -> Terms {
-    let mut entries: BTreeMap<u32, Terms> = BTreeMap::new();
-    for change in &history.scripts {
-        match &change.event {
-            ScriptChange::Set(set) if set.account == account => {
-                let terms = Terms { script: set.script.to_vec(), minimum: set.minimum };
-                entries.insert(set.fromEpoch, terms);
+/// Every account's payout terms by the epoch that they count from, replayed from the registry's events.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(HashMap<Address, BTreeMap<u32, Terms>>);
+
+impl Registry {
+    /// Replays the registry's events.
+    #[must_use]
+    pub fn of(history: &History) -> Self {
+        let mut all: HashMap<Address, BTreeMap<u32, Terms>> = HashMap::new();
+        for change in &history.scripts {
+            match &change.event {
+                ScriptChange::Set(set) => {
+                    let terms = Terms { script: set.script.to_vec(), minimum: set.minimum };
+                    all.entry(set.account).or_default().insert(set.fromEpoch, terms);
+                }
+                ScriptChange::Cancelled(cancelled) => {
+                    all.entry(cancelled.account).or_default().remove(&cancelled.fromEpoch);
+                }
             }
-            ScriptChange::Cancelled(cancelled) if cancelled.account == account => {
-                entries.remove(&cancelled.fromEpoch);
-            }
-            _ => {}
         }
+        Self(all)
     }
-    entries.range(..=epoch.0).next_back().map(|(_, terms)| terms.clone()).unwrap_or_default()
+
+    /// An account's terms at the start of an epoch.
+    #[must_use]
+    pub fn at(&self, account: Address, epoch: EpochId) -> Terms {
+        let entries = self.0.get(&account);
+        let entry = entries.and_then(|entries| entries.range(..=epoch.0).next_back());
+        entry.map(|(_, terms)| terms.clone()).unwrap_or_default()
+    }
 }
 
 /// Cuts the due list where the committed totals say; each sum is above zero, so there is one way at most.

@@ -1,4 +1,4 @@
-//! Bitcoin headers and Merkle trees, by our own arithmetic: work, links, inclusion.
+//! Bitcoin headers and Merkle trees, by our own arithmetic: work, difficulty, inclusion.
 
 use alloy::primitives::U256;
 use bitcoin::{
@@ -30,15 +30,37 @@ pub fn works(header: &Header) -> bool {
     target_of(header.bits.to_consensus()).is_some_and(|target| hash <= target)
 }
 
-/// Whether `bits` may follow `previous` at `height`: only the first block of a 2,016-block period may change them, and
-/// by no more than a factor of 4. (The last third of a percent of that bound is compact rounding.)
+/// The compact form of a target, rounded down to three bytes as nodes round it.
 #[must_use]
-pub fn follows(previous: u32, bits: u32, height: u64) -> bool {
-    if previous == bits {
-        return true;
+pub fn bits_of(target: U256) -> u32 {
+    let bytes = u32::try_from(target.bit_len().div_ceil(8)).unwrap_or(32);
+    let shifted =
+        if bytes <= 3 { target << (8 * (3 - bytes)) } else { target >> (8 * (bytes - 3)) };
+    let mantissa = shifted.as_limbs().first().map_or(0, |low| u32::try_from(*low).unwrap_or(0));
+    // the top bit of the mantissa is a sign
+    if mantissa & 0x0080_0000 == 0 {
+        bytes << 24 | mantissa
+    } else {
+        (bytes + 1) << 24 | mantissa >> 8
     }
-    let (Some(before), Some(after)) = (target_of(previous), target_of(bits)) else { return false };
-    height.is_multiple_of(2_016) && after >> 2 <= before && before >> 2 <= after + (after >> 8)
+}
+
+/// Blocks of one difficulty.
+pub const PERIOD: u64 = 2_016;
+/// Seconds that a period should take.
+const PERIOD_SECONDS: u64 = 14 * 86_400;
+/// The easiest target of the main network.
+const EASIEST: u32 = 0x1d00_ffff;
+
+/// What the first block of a period must state, from what the period before stated and the times of its first and last
+/// header. `None` when `bits` state no target.
+#[must_use]
+pub fn retarget(bits: u32, first_time: u32, last_time: u32) -> Option<u32> {
+    let took = u64::from(last_time.saturating_sub(first_time));
+    let took = took.clamp(PERIOD_SECONDS / 4, PERIOD_SECONDS * 4);
+    let product = target_of(bits)?.checked_mul(U256::from(took))?;
+    let easiest = target_of(EASIEST)?;
+    Some(bits_of((product / U256::from(PERIOD_SECONDS)).min(easiest)))
 }
 
 /// Root of the Merkle tree over transaction ids in internal byte order; `None` without any, or if the list repeats its
@@ -91,15 +113,28 @@ mod tests {
         assert!(!works(&header));
     }
 
+    /// The main network's own retargets, and the two that hit a bound (from Bitcoin Core's pow_tests).
     #[test]
-    fn difficulty_changes_only_at_a_boundary_and_within_four() {
-        assert!(follows(0x1d00_ffff, 0x1d00_ffff, 5));
-        assert!(!follows(0x1d00_ffff, 0x1d00_fffe, 2_015));
-        assert!(follows(0x1d00_ffff, 0x1d00_d86a, 32_256));
-        assert!(!follows(0x1d00_ffff, 0x1c00_ffff, 2_016));
+    fn difficulty_is_that_of_the_main_network() {
+        for (bits, first, last, next) in [
+            (0x1d00_ffff, 1_261_130_161, 1_262_152_739, 0x1d00_d86a),
+            (0x1d00_ffff, 1_231_006_505, 1_233_061_996, 0x1d00_ffff),
+            (0x1c05_a3f4, 1_279_008_237, 1_279_297_671, 0x1c01_68fd),
+            (0x1c38_7f6f, 1_263_163_443, 1_269_211_443, 0x1d00_e1fd),
+        ] {
+            assert_eq!(retarget(bits, first, last), Some(next));
+        }
     }
 
     proptest! {
+        #[test]
+        fn retargets_are_the_bitcoin_crates(mantissa in 0x8000_u32..0x80_0000, exponent in 4_u32..0x1d, took in 0_u32..10_000_000) {
+            let bits = exponent << 24 | mantissa;
+            let compact = bitcoin::CompactTarget::from_consensus(bits);
+            let theirs = bitcoin::CompactTarget::from_next_work_required(compact, took.into(), bitcoin::Network::Bitcoin);
+            prop_assert_eq!(retarget(bits, 1_000, 1_000 + took), Some(theirs.to_consensus()));
+        }
+
         #[test]
         fn targets_are_the_bitcoin_crates(bits in any::<u32>()) {
             let compact = bitcoin::CompactTarget::from_consensus(bits);

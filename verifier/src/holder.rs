@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     Error,
-    books::{Page, terms_at},
+    books::{Page, Registry},
     world::{Payment, World},
 };
 
@@ -84,7 +84,7 @@ pub fn statement(world: &World, account: Address) -> Result<Statement, Error> {
         }
     }
     let now = domain::EpochId::at(world.chain.time);
-    let script = hex::encode(terms_at(&world.history, account, now).script);
+    let script = hex::encode(Registry::of(&world.history).at(account, now).script);
     Ok(Statement { account, script, lines })
 }
 

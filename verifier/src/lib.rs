@@ -22,6 +22,8 @@ pub mod history;
 
 pub mod header;
 
+pub mod headers;
+
 pub mod node;
 
 pub mod replay;

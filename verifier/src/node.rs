@@ -1,19 +1,23 @@
-//! The Bitcoin side: blocks from the node, each checked here for work, links and Merkle root, and the few
-//! transactions that concern us kept.
+//! The Bitcoin side: of all blocks the headers, and of the transactions those that concern us, each shown to be in a
+//! block of that chain. What a node alone can say is only which outputs are unspent.
 
 use std::collections::{HashMap, HashSet};
 
 use bitcoin::{
-    Block, BlockHash, OutPoint, Transaction, Txid, consensus::deserialize, hashes::Hash,
+    BlockHash, MerkleBlock, OutPoint, Transaction, Txid, consensus::deserialize, hashes::Hash,
 };
 use serde_json::{Value, json};
 
-use crate::{Error, encode, header, rpc::Rpc};
+use crate::{
+    Error, encode,
+    headers::{Difficulty, Headers},
+    rpc::{Answer, Rpc},
+};
 
-/// Blocks fetched at once.
-const BATCH: u64 = 32;
-/// Header times may run against the order of blocks by less than this many blocks.
-const SLACK: u64 = 12;
+mod blocks;
+
+/// A transaction of this size could be an inner node of a Merkle tree.
+const NODE_SIZE: usize = 64;
 
 /// A transaction of ours in a block.
 #[derive(Clone, Debug)]
@@ -28,105 +32,179 @@ pub struct Mined {
     pub tx: Transaction,
 }
 
+/// A transaction whose block is not known yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought {
+    /// Its id.
+    pub txid: Txid,
+    /// Where to look if the node keeps no index: header times from and until, unix seconds.
+    pub window: (u64, u64),
+}
+
 /// What to look for.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
-    /// Transactions by id.
-    pub txids: HashSet<Txid>,
-    /// Outputs whose spender matters. The outputs of a payout (a transaction with our
-    /// marker) that spends one of them are added.
+    /// No transaction before this time matters, unix seconds.
+    pub since: u64,
+    /// The first baton.
+    pub baton: Option<OutPoint>,
+    /// Transactions said to be in a block.
+    pub proven: Vec<(Txid, BlockHash)>,
+    /// Transactions said to be in some block.
+    pub sought: Vec<Sought>,
+    /// Outputs of which to know whether they are unspent.
     pub outputs: HashSet<OutPoint>,
 }
 
 /// What the chain holds of it.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
-    /// Height of the first block read.
-    pub first: u64,
-    /// Height of the tip.
-    pub tip: u64,
-    /// Transactions found, each also if its id was not asked for but it spends a wanted output.
+    /// The headers.
+    pub headers: Headers,
+    /// Transactions found, by id.
     pub found: HashMap<Txid, Mined>,
-    /// Who spent each wanted output.
+    /// Who spent each output that a found transaction spends.
     pub spent: HashMap<OutPoint, Txid>,
-    /// Blocks whose work, link, difficulty or Merkle root is wrong.
+    /// Outputs that are unspent at the tip, by the node's word.
+    pub unspent: HashSet<OutPoint>,
+    /// Headers, proofs and blocks that are wrong.
     pub faults: Vec<String>,
 }
 
 impl Scan {
-    /// Reads all blocks from the first whose header time may be `since` or later.
+    /// Reads all headers, and of the blocks only what is needed.
     ///
     /// # Errors
-    /// When the node does not answer, or a block does not decode.
-    pub async fn read(rpc: &Rpc, since: u64, mut wanted: Wanted) -> Result<Self, Error> {
-        let tip = number(&rpc.one("getblockcount", json!([])).await?);
-        let first = first_block(rpc, since, tip).await?.saturating_sub(SLACK);
-        let mut scan = Self { first, tip, ..Self::default() };
-        let mut previous: Option<(BlockHash, u32)> = None;
-        let mut start = first;
-        while start <= tip {
-            let end = tip.min(start.saturating_add(BATCH - 1));
-            for (height, block) in (start..=end).zip(blocks(rpc, start, end).await?) {
-                scan.check(&block, height, previous);
-                previous = Some((block.block_hash(), block.header.bits.to_consensus()));
-                scan.take(&block, height, &mut wanted);
-            }
-            if end.saturating_sub(first) % 2_048 < BATCH && tip.saturating_sub(first) > 4_096 {
-                tracing::info!(height = end, tip, "reading bitcoin blocks");
-            }
-            start = end.saturating_add(1);
-        }
+    /// When the node does not answer, or what it says does not decode.
+    pub async fn read(rpc: &Rpc, wanted: &Wanted, difficulty: Difficulty) -> Result<Self, Error> {
+        let headers = Headers::read(rpc, wanted.since, difficulty).await?;
+        let faults = headers.faults.clone();
+        let mut scan = Self { headers, faults, ..Self::default() };
+        tracing::info!(payouts = wanted.proven.len(), others = wanted.sought.len(), "transactions");
+        scan.prove(rpc, &wanted.proven).await?;
+        scan.seek(rpc, &wanted.sought).await?;
+        scan.follow(rpc, wanted).await?;
         Ok(scan)
     }
 
-    fn check(&mut self, block: &Block, height: u64, previous: Option<(BlockHash, u32)>) {
-        let hash = block.block_hash();
-        let mut fault = |what: &str| self.faults.push(format!("block {height} ({hash}): {what}"));
-        if !header::works(&block.header) {
-            fault("its hash is above the target that it states");
-        }
-        if let Some((before, bits)) = previous {
-            if block.header.prev_blockhash != before {
-                fault("it does not follow from the block before it");
-            }
-            if !header::follows(bits, block.header.bits.to_consensus(), height) {
-                fault("its difficulty may not follow that of the block before it");
+    /// Reads transactions with their proofs from the blocks that they are said to be in.
+    async fn prove(&mut self, rpc: &Rpc, list: &[(Txid, BlockHash)]) -> Result<(), Error> {
+        for part in list.chunks(512) {
+            let txs = part.iter().map(|(id, block)| ("getrawtransaction", json!([id, 0, block])));
+            let proofs = part.iter().map(|(id, block)| ("gettxoutproof", json!([[id], block])));
+            let (txs, proofs) = (rpc.all(txs.collect()).await?, rpc.all(proofs.collect()).await?);
+            for ((id, tx), proof) in part.iter().zip(txs).zip(proofs) {
+                if let Err(why) = self.take(id.0, Some(id.1), &tx, &proof) {
+                    self.faults.push(format!("transaction {}: {why}", id.0));
+                }
             }
         }
-        let ids = block.txdata.iter().map(|tx| tx.compute_txid().to_byte_array()).collect();
-        if header::merkle_root(ids) != Some(block.header.merkle_root.to_byte_array()) {
-            fault("its transactions do not hash to its Merkle root");
+        Ok(())
+    }
+
+    /// Finds the blocks of transactions: by the node's index or unspent outputs, else by reading blocks of the time.
+    async fn seek(&mut self, rpc: &Rpc, list: &[Sought]) -> Result<(), Error> {
+        let mut ids = HashSet::new();
+        let list: Vec<&Sought> = list
+            .iter()
+            .filter(|one| !self.found.contains_key(&one.txid) && ids.insert(one.txid))
+            .collect();
+        let proofs = list.iter().map(|one| ("gettxoutproof", json!([[one.txid]]))).collect();
+        let mut blocks = Vec::new();
+        let mut lost = Vec::new();
+        for (one, proof) in list.iter().zip(rpc.all(proofs).await?) {
+            match proof.ok().and_then(|proof| merkle_block(&proof)) {
+                Some(block) => blocks.push((one.txid, block.header.block_hash())),
+                None => lost.push(**one),
+            }
+        }
+        self.prove(rpc, &blocks).await?;
+        self.search(rpc, &lost).await
+    }
+
+    fn take(
+        &mut self,
+        txid: Txid,
+        block: Option<BlockHash>,
+        tx: &Answer,
+        proof: &Answer,
+    ) -> Result<(), String> {
+        let proof = proof.as_ref().map_err(Clone::clone)?;
+        let proof = merkle_block(proof).ok_or("its Merkle proof does not decode")?;
+        let (mut ids, mut places) = (Vec::new(), Vec::new());
+        proof.extract_matches(&mut ids, &mut places).map_err(|error| error.to_string())?;
+        let hash = proof.header.block_hash();
+        if !ids.contains(&txid) || block.is_some_and(|block| block != hash) {
+            return Err("its Merkle proof is about something else".into());
+        }
+        let tx = raw(tx.as_ref().map_err(Clone::clone)?).ok_or("it does not decode")?;
+        self.keep(txid, hash, tx)
+    }
+
+    /// Keeps a transaction that is under `block`'s Merkle root. One that is not what its id says is a fault, and kept
+    /// all the same, so that the checks of its outputs can say what is wrong with it.
+    fn keep(&mut self, txid: Txid, block: BlockHash, tx: Transaction) -> Result<(), String> {
+        if tx.compute_txid() != txid {
+            self.faults.push(format!("the node gives another transaction under id {txid}"));
+        }
+        if tx.base_size() == NODE_SIZE {
+            return Err("it is 64 bytes long, which an inner node of a Merkle tree is too".into());
+        }
+        let height = self.headers.height(&block);
+        let height = height.ok_or_else(|| format!("block {block} is not in the best chain"))?;
+        let time = self.headers.at(height).map_or(0, |header| u64::from(header.time));
+        self.spent.extend(tx.input.iter().map(|input| (input.previous_output, txid)));
+        self.found.insert(txid, Mined { height, block, time, tx });
+        Ok(())
+    }
+
+    /// Follows the baton past the last proven payout, and asks which outputs are unspent.
+    async fn follow(&mut self, rpc: &Rpc, wanted: &Wanted) -> Result<(), Error> {
+        loop {
+            let mut open: HashSet<OutPoint> = self.open(wanted.baton);
+            let payouts: Vec<OutPoint> = open.iter().copied().collect();
+            open.extend(wanted.outputs.iter().filter(|point| !self.spent.contains_key(point)));
+            let open: Vec<OutPoint> = open.into_iter().collect();
+            let calls = open
+                .iter()
+                .map(|point| ("gettxout", json!([point.txid, point.vout, false])))
+                .collect();
+            self.unspent.clear();
+            for (point, answer) in open.iter().zip(rpc.all(calls).await?) {
+                let value =
+                    answer.map_err(|why| Error::Refused { doing: "gettxout".into(), why })?;
+                if !value.is_null() {
+                    self.unspent.insert(*point);
+                }
+            }
+            let gone: HashSet<OutPoint> =
+                payouts.into_iter().filter(|point| !self.unspent.contains(point)).collect();
+            if gone.is_empty() || !self.hunt(rpc, &gone).await? {
+                return Ok(());
+            }
         }
     }
 
-    fn take(&mut self, block: &Block, height: u64, wanted: &mut Wanted) {
-        for tx in &block.txdata {
-            let inputs: Vec<OutPoint> = tx
-                .input
-                .iter()
-                .map(|input| input.previous_output)
-                .filter(|point| wanted.outputs.contains(point))
-                .collect();
-            let txid = tx.compute_txid();
-            if inputs.is_empty() && !wanted.txids.contains(&txid) {
-                continue;
-            }
-            if !inputs.is_empty()
-                && tx.output.iter().any(|o| encode::is_marker(o.script_pubkey.as_bytes()))
+    /// The baton and the chunks of root transactions that no found transaction spends.
+    fn open(&self, first: Option<OutPoint>) -> HashSet<OutPoint> {
+        let payouts = self.found.iter().filter(|(_, mined)| is_payout(&mined.tx));
+        let mut open: HashSet<OutPoint> = first.into_iter().collect();
+        for (txid, mined) in payouts {
+            open.insert(OutPoint::new(*txid, 0));
+            if is_root(&mined.tx) {
+                let outputs = (0_u32..).zip(&mined.tx.output).skip(2);
+                open.extend(outputs.map(|(n, _)| OutPoint::new(*txid, n)));
+            } else if mined
+                .tx
+                .output
+                .first()
+                .is_some_and(|output| encode::is_marker(output.script_pubkey.as_bytes()))
             {
-                wanted
-                    .outputs
-                    .extend((0_u32..).zip(&tx.output).map(|(n, _)| OutPoint::new(txid, n)));
+                open.remove(&OutPoint::new(*txid, 0));
             }
-            self.spent.extend(inputs.into_iter().map(|point| (point, txid)));
-            let mined = Mined {
-                height,
-                block: block.block_hash(),
-                time: u64::from(block.header.time),
-                tx: tx.clone(),
-            };
-            self.found.insert(txid, mined);
         }
+        open.retain(|point| !self.spent.contains_key(point));
+        open
     }
 
     /// The mined transaction that spends an output, with its id.
@@ -139,7 +217,7 @@ impl Scan {
     /// Blocks on top of a transaction's block, itself included.
     #[must_use]
     pub const fn confirmations(&self, mined: &Mined) -> u64 {
-        self.tip.saturating_sub(mined.height).saturating_add(1)
+        self.headers.tip.saturating_sub(mined.height).saturating_add(1)
     }
 
     /// Value of an output that the scan kept, in sats.
@@ -157,41 +235,19 @@ pub fn outpoint(txid: alloy::primitives::B256, vout: u32) -> OutPoint {
     OutPoint::new(Txid::from_byte_array(txid.0), vout)
 }
 
-async fn blocks(rpc: &Rpc, start: u64, end: u64) -> Result<Vec<Block>, Error> {
-    let hashes = (start..=end).map(|height| ("getblockhash", json!([height]))).collect();
-    let mut calls = Vec::new();
-    for answer in rpc.all(hashes).await? {
-        let hash = answer.map_err(|why| Error::Refused { doing: "getblockhash".into(), why })?;
-        calls.push(("getblock", json!([hash, 0])));
-    }
-    rpc.all(calls)
-        .await?
-        .into_iter()
-        .map(|answer| {
-            let value = answer.map_err(|why| Error::Refused { doing: "getblock".into(), why })?;
-            let bytes = hex::decode(value.as_str().unwrap_or_default())
-                .map_err(|error| Error::decode("bitcoin block", error))?;
-            deserialize(&bytes).map_err(|error| Error::decode("bitcoin block", error))
-        })
-        .collect()
+fn is_payout(tx: &Transaction) -> bool {
+    tx.output.iter().any(|output| encode::is_marker(output.script_pubkey.as_bytes()))
 }
 
-/// By bisection: header times rise but for a few blocks.
-async fn first_block(rpc: &Rpc, since: u64, tip: u64) -> Result<u64, Error> {
-    let (mut low, mut high) = (0, tip);
-    while low < high {
-        let middle = low.midpoint(high);
-        let hash = rpc.one("getblockhash", json!([middle])).await?;
-        let head = rpc.one("getblockheader", json!([hash, true])).await?;
-        if head.get("time").map(number).unwrap_or_default() < since {
-            low = middle.saturating_add(1);
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low)
+fn is_root(tx: &Transaction) -> bool {
+    let script = tx.output.get(1).map(|output| output.script_pubkey.as_bytes()).unwrap_or_default();
+    encode::is_marker(script) && script.get(10..12) == Some(&[0xff, 0xff])
 }
 
-fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_default()
+fn raw(value: &Value) -> Option<Transaction> {
+    deserialize(&hex::decode(value.as_str()?).ok()?).ok()
+}
+
+fn merkle_block(value: &Value) -> Option<MerkleBlock> {
+    deserialize(&hex::decode(value.as_str()?).ok()?).ok()
 }

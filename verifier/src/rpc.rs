@@ -1,11 +1,13 @@
 //! JSON-RPC over HTTP, for both chains: batches, answers remembered by question, and one place where a test may lie.
 //!
-//! A *rewrite* sees every answer as it came over the wire, before anything of the verifier reads it. That is where
-//! `--tamper` alters it.
+//! Below it is a [`Transport`]: HTTP, or a chain made up in the same process by a test. A *rewrite* sees every answer as
+//! it came over the wire, before anything of the verifier reads it. That is where `--tamper` alters it.
 
 use std::{
     collections::HashMap,
+    future::Future,
     path::Path,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,8 +23,19 @@ pub type Answer = Result<Value, String>;
 /// Alters an answer before it is read; says whether it did.
 pub type Rewrite = Arc<dyn Fn(&str, &Value, &mut Value) -> bool + Send + Sync>;
 
+/// The bytes that a transport brings back, later; or why it could not.
+pub type Posted<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'a>>;
+
+/// Takes the body of a JSON-RPC batch to a node and brings back the body of its answer.
+pub trait Transport: Send + Sync {
+    /// Posts one body.
+    fn post(&self, body: Vec<u8>) -> Posted<'_>;
+}
+
 /// Calls in one HTTP request.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
+/// Methods whose answers are large and asked for once.
+const LARGE: [&str; 4] = ["getblock", "getrawtransaction", "gettxoutproof", "eth_getLogs"];
 /// Longest wait for one HTTP answer.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -35,12 +48,36 @@ pub struct Rpc {
 
 struct Wire {
     who: &'static str,
-    url: String,
-    login: Option<(String, String)>,
-    http: reqwest::Client,
-    /// Whether large answers (Bitcoin blocks) are remembered too.
+    place: String,
+    transport: Arc<dyn Transport>,
+    /// Whether large answers are remembered too.
     keep_all: bool,
     answers: Mutex<HashMap<String, Answer>>,
+}
+
+struct Http {
+    url: String,
+    login: Option<(String, String)>,
+    client: reqwest::Client,
+}
+
+impl Transport for Http {
+    fn post(&self, body: Vec<u8>) -> Posted<'_> {
+        Box::pin(async move {
+            let json = ("content-type", "application/json");
+            let mut request = self.client.post(&self.url).header(json.0, json.1).body(body);
+            if let Some((user, password)) = &self.login {
+                request = request.basic_auth(user, Some(password));
+            }
+            let response = request.send().await.map_err(|error| error.to_string())?;
+            let status = response.status();
+            let bytes = response.bytes().await.map_err(|error| error.to_string())?;
+            if bytes.is_empty() {
+                return Err(format!("HTTP {status} without a body"));
+            }
+            Ok(bytes.to_vec())
+        })
+    }
 }
 
 impl std::fmt::Debug for Rpc {
@@ -66,15 +103,27 @@ impl Rpc {
         keep_all: bool,
     ) -> Result<Self, Error> {
         let login = cookie.map(read_cookie).transpose()?;
-        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
-        let http = http.map_err(|error| Error::Node {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build();
+        let client = client.map_err(|error| Error::Node {
             who: who.into(),
             doing: "making an HTTP client".into(),
             why: error.to_string(),
         })?;
+        let http = Http { url: url.into(), login, client };
+        Ok(Self::over(who, url, Arc::new(http), keep_all))
+    }
+
+    /// A node behind any transport; `place` names it in messages.
+    #[must_use]
+    pub fn over(
+        who: &'static str,
+        place: &str,
+        transport: Arc<dyn Transport>,
+        keep_all: bool,
+    ) -> Self {
         let answers = Mutex::new(HashMap::new());
-        let wire = Wire { who, url: url.into(), login, http, keep_all, answers };
-        Ok(Self { wire: Arc::new(wire), rewrite: None })
+        let wire = Wire { who, place: place.into(), transport, keep_all, answers };
+        Self { wire: Arc::new(wire), rewrite: None }
     }
 
     /// The same node through a liar.
@@ -128,7 +177,7 @@ impl Rpc {
             .map(|(call, known)| {
                 known.unwrap_or_else(|| {
                     let answer = fresh.next().unwrap_or_else(|| Err("no answer".into()));
-                    if self.wire.keep_all || call.0 != "getblock" {
+                    if self.wire.keep_all || !LARGE.contains(&call.0) {
                         answers.insert(key(call), answer.clone());
                     }
                     answer
@@ -149,19 +198,14 @@ impl Wire {
             })
             .collect();
         let fail = |why: String| Error::Node {
-            who: format!("{} at {}", self.who, self.url),
+            who: format!("{} at {}", self.who, self.place),
             doing: (*first).to_owned(),
             why,
         };
-        let mut request = self.http.post(&self.url).json(&body);
-        if let Some((user, password)) = &self.login {
-            request = request.basic_auth(user, Some(password));
-        }
-        let response = request.send().await.map_err(|error| fail(error.to_string()))?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(|error| fail(error.to_string()))?;
+        let body = serde_json::to_vec(&body).map_err(|error| fail(error.to_string()))?;
+        let bytes = self.transport.post(body).await.map_err(fail)?;
         let answers: Vec<Value> = serde_json::from_slice(&bytes)
-            .map_err(|error| fail(format!("HTTP {status}, no JSON-RPC batch: {error}")))?;
+            .map_err(|error| fail(format!("no JSON-RPC batch: {error}")))?;
         let mut by_id: HashMap<u64, Answer> = answers.into_iter().map(answer_of).collect();
         Ok((0_u64..)
             .zip(calls)

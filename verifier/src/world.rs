@@ -1,16 +1,20 @@
 //! Everything that a verification reads, read once: both chains, the replayed tokens, our own books, the payments.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     path::{Path, PathBuf},
 };
 
 use alloy::primitives::{Address, U256};
-use bitcoin::{OutPoint, Txid};
+use bitcoin::{BlockHash, OutPoint, Txid, hashes::Hash};
 use domain::EpochId;
 use evm::{
     Deployment,
-    bindings::{ITwabToken, ITwabToken::balanceSecondsCall},
+    bindings::{
+        IBitcoinRelay::noRetargetCall,
+        IEpochLedger::PayoutProven,
+        ITwabToken::{self, balanceSecondsCall},
+    },
 };
 use serde::Deserialize;
 
@@ -19,8 +23,9 @@ use crate::{
     books::{self, Page, Replays},
     chain::Chain,
     evidence::Evidence,
+    headers::Difficulty,
     history::History,
-    node::{Mined, Scan, Wanted, outpoint},
+    node::{Mined, Scan, Sought, Wanted, outpoint},
     replay::Replay,
     rpc::Rpc,
 };
@@ -110,6 +115,8 @@ pub struct World {
     pub replays: Replays,
     /// Our books, one page per committed epoch.
     pub pages: Vec<Page>,
+    /// Whether the relay is in the mode of test networks, whose difficulty is constant.
+    pub test_network: bool,
     /// The Bitcoin chain.
     pub scan: Scan,
     /// Payout transactions in order of the baton.
@@ -138,10 +145,11 @@ impl World {
             .map(|(token, moves)| Ok((*token, Replay::of(moves)?)))
             .collect::<Result<Replays, Error>>()?;
         let pages = books::keep(&history, &replays, &deployment)?;
-        let start = deployment.first_epoch.start();
-        let since = start.saturating_sub(WORK_AGE * domain::EPOCH_SECONDS);
+        let test_network = chain.call(deployment.bitcoin_relay, noRetargetCall {}).await?;
+        let difficulty = if test_network { Difficulty::Constant } else { Difficulty::Retargets };
         tracing::info!("reading the Bitcoin chain");
-        let scan = Scan::read(&sources.bitcoin, since, wanted(&history)).await?;
+        let wanted = wanted(&history, &deployment);
+        let scan = Scan::read(&sources.bitcoin, &wanted, difficulty).await?;
         let (payments, baton) = follow_baton(&history, &pages, &scan);
         Ok(Self {
             chain,
@@ -151,6 +159,7 @@ impl World {
             history,
             replays,
             pages,
+            test_network,
             scan,
             payments,
             baton,
@@ -252,20 +261,29 @@ impl World {
     }
 }
 
-fn wanted(history: &History) -> Wanted {
-    let mut wanted = Wanted::default();
-    for receipt in history.reports.iter().flat_map(|report| &report.event.report.receipts) {
-        wanted.outputs.insert(outpoint(receipt.txid, receipt.vout));
+fn wanted(history: &History, deployment: &Deployment) -> Wanted {
+    let start = deployment.first_epoch.start();
+    let since = start.saturating_sub(WORK_AGE * domain::EPOCH_SECONDS);
+    let mut wanted = Wanted { since, ..Wanted::default() };
+    for posted in &history.reports {
+        let epoch = EpochId(posted.event.epoch);
+        let window = (epoch.start().saturating_sub(domain::EPOCH_SECONDS), epoch.end());
+        for receipt in &posted.event.report.receipts {
+            let point = outpoint(receipt.txid, receipt.vout);
+            wanted.sought.push(Sought { txid: point.txid, window });
+            wanted.outputs.insert(point);
+        }
     }
-    for baton in &history.batons {
-        wanted.outputs.insert(outpoint(baton.event.txid, baton.event.vout));
+    if let Some(set) = history.batons.first() {
+        let baton = outpoint(set.event.txid, set.event.vout);
+        wanted.sought.push(Sought { txid: baton.txid, window: (since, set.at.time) });
+        wanted.baton = Some(baton);
     }
-    for funding in history.commits.iter().flat_map(|commit| &commit.event.commitment.funding) {
-        wanted.outputs.insert(outpoint(funding.txid, funding.vout));
-    }
-    let proven: BTreeSet<Txid> =
-        history.proofs.iter().map(|proof| outpoint(proof.event.txid, 0).txid).collect();
-    wanted.txids = wanted.outputs.iter().map(|point| point.txid).chain(proven).collect();
+    let proven = |proof: &crate::history::At<PayoutProven>| {
+        let txid = outpoint(proof.event.txid, 0).txid;
+        (txid, BlockHash::from_byte_array(proof.event.blockHash.0))
+    };
+    wanted.proven = history.proofs.iter().map(proven).collect();
     wanted
 }
 

@@ -1,20 +1,26 @@
 //! Check 8: payouts are in blocks with work, deep enough, and form one unbroken chain of batons.
 
+use std::collections::HashMap;
+
 use bitcoin::{BlockHash, hashes::Hash};
-use evm::bindings::{
-    IBitcoinRelay::noRetargetCall,
-    IEpochLedger::{batonCall, confirmationsCall},
-};
+use evm::bindings::IEpochLedger::{PayoutProven, batonCall, confirmationsCall};
 
 use super::Checked;
 use crate::{
     Error, Findings, encode,
+    history::At,
     node::outpoint,
     world::{Payment, World},
 };
 
 /// Least confirmations of a payout on a real network.
 const CONFIRMATIONS: u64 = 6;
+/// Sats of a block's subsidy before the halving of 2028.
+const SUBSIDY: u64 = 312_500_000;
+/// When that halving is taken to be: 1 March 2028, unix seconds.
+const HALVING: u64 = 1_835_481_600;
+/// Seconds from one halving to the next: 1,461 days.
+const FOUR_YEARS: u64 = 1_461 * 86_400;
 
 pub(super) async fn check(world: &World) -> Checked {
     let mut findings = Findings::default();
@@ -22,7 +28,11 @@ pub(super) async fn check(world: &World) -> Checked {
     let least = confirmations(world, &mut findings).await?;
     batons(world, &mut findings).await?;
     let mut deepest = u64::MAX;
-    for proof in world.history.proofs.iter().filter(|proof| world.wants(proof.event.epoch)) {
+    let needed = needed(world, least);
+    for (proof, needed) in world.history.proofs.iter().zip(needed) {
+        if !world.wants(proof.event.epoch) {
+            continue;
+        }
         let event = &proof.event;
         let txid = outpoint(event.txid, 0).txid;
         let place = format!("epoch {}, batch {}", event.epoch, event.batch);
@@ -43,8 +53,8 @@ pub(super) async fn check(world: &World) -> Checked {
         });
         let deep = world.scan.confirmations(&payment.mined);
         deepest = deepest.min(deep);
-        findings.require(deep >= least, || {
-            format!("{place}: {deep} confirmations, {least} are needed")
+        findings.require(deep >= needed, || {
+            format!("{place}: {deep} confirmations, {needed} are needed")
         });
     }
     let unproven: Vec<&Payment> = world
@@ -62,20 +72,46 @@ pub(super) async fn check(world: &World) -> Checked {
             payment.epoch, payment.txid
         ));
     }
-    let blocks = world.scan.tip.saturating_sub(world.scan.first).saturating_add(1);
+    let headers = &world.scan.headers;
+    let blocks = headers.tip.saturating_sub(headers.first).saturating_add(1);
     if world.history.proofs.is_empty() {
         return Ok(findings.not_checked("no payout is proven yet"));
     }
     Ok(findings.passed(format!(
-        "{} payouts in {blocks} blocks with work; the newest has {deepest} confirmations",
+        "{} payouts under {blocks} headers with work; the newest has {deepest} confirmations",
         world.history.proofs.len()
     )))
+}
+
+/// Confirmations of each proof by the ledger's rule: the more sats are proven under one block, the more work must lie
+/// on it. `least` is for a block that pays no more than three subsidies.
+fn needed(world: &World, least: u64) -> Vec<u64> {
+    let mut under: HashMap<alloy::primitives::B256, u64> = HashMap::new();
+    let proofs = world.history.proofs.iter();
+    proofs
+        .map(|At { at, event: PayoutProven { epoch, batch, blockHash, .. } }| {
+            let batches = world.history.commit(*epoch).map(|c| &c.event.commitment.batches);
+            let total =
+                batches.and_then(|list| list.get(usize::from(*batch))).map_or(0, |b| b.total);
+            let sats = under.entry(*blockHash).or_default();
+            *sats = sats.saturating_add(total);
+            confirmations_for(*sats, at.time, least)
+        })
+        .collect()
+}
+
+/// `least * max(1, ceil(sats / (3 * subsidy)))` with the subsidy at a time.
+fn confirmations_for(sats: u64, time: u64, least: u64) -> u64 {
+    let halvings = time.checked_sub(HALVING).map_or(0, |late| 1 + late / FOUR_YEARS);
+    let subsidy = u32::try_from(halvings).ok().and_then(|n| SUBSIDY.checked_shr(n)).unwrap_or(0);
+    let times = sats.div_ceil((3 * subsidy).max(1)).max(1);
+    least.saturating_mul(times)
 }
 
 /// What the ledger asks for; fewer than six only on a test network.
 async fn confirmations(world: &World, findings: &mut Findings) -> Result<u64, Error> {
     let asked = world.chain.call(world.deployment.epoch_ledger, confirmationsCall {}).await?;
-    let test = world.chain.call(world.deployment.bitcoin_relay, noRetargetCall {}).await?;
+    let test = world.test_network;
     let least = u64::from(asked);
     findings.require(least >= CONFIRMATIONS || test, || {
         format!(
@@ -140,4 +176,24 @@ async fn batons(world: &World, findings: &mut Findings) -> Result<(), Error> {
         _ => findings.fault(format!("{txid} spends the baton and pays no committed epoch")),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confirmations_rise_with_the_value_under_a_block() {
+        let three = 3 * SUBSIDY;
+        for (sats, time, needed) in [
+            (0, 0, 6),
+            (three, HALVING - 1, 6),
+            (three + 1, HALVING - 1, 12),
+            (three, HALVING, 12),
+            (three, HALVING + FOUR_YEARS, 24),
+            (5 * three, 0, 30),
+        ] {
+            assert_eq!(confirmations_for(sats, time, 6), needed, "{sats} at {time}");
+        }
+    }
 }

@@ -110,7 +110,7 @@ fn reserve(world: &World) -> u128 {
     }
     points
         .iter()
-        .filter(|point| !world.scan.spent.contains_key(point))
+        .filter(|point| world.scan.unspent.contains(point))
         .filter_map(|point| world.scan.value(point))
         .map(u128::from)
         .sum()

@@ -62,5 +62,10 @@ pub async fn run(world: &World) -> Report {
         .map(|((number, name), result)| Verdict::of(CheckId(number), name, result))
         .collect();
     let epochs = world.pages.first().zip(world.pages.last()).map(|(a, b)| (a.epoch.0, b.epoch.0));
-    Report { evm_block: world.chain.block, bitcoin_height: world.scan.tip, epochs, verdicts }
+    Report {
+        evm_block: world.chain.block,
+        bitcoin_height: world.scan.headers.tip,
+        epochs,
+        verdicts,
+    }
 }

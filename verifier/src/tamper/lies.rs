@@ -10,7 +10,7 @@ use alloy::{
     rpc::types::Log,
     sol_types::{SolCall, SolEvent},
 };
-use bitcoin::{Amount, Block, consensus};
+use bitcoin::{Amount, MerkleBlock, Transaction, TxOut, consensus};
 use evm::{
     Deployment,
     bindings::{IBuybackPool, IEpochLedger, IFairValue, IFleetOracle, ISeriesRegistry, ITwabToken},
@@ -85,7 +85,7 @@ pub(super) fn all() -> Vec<Lie> {
         Lie::new(4, "one bit of a signature in a report's calldata", To::Evm(signature)),
         Lie::new(5, "one unit-second in balanceSeconds", To::Evm(seconds)),
         Lie::new(6, "one bit of a committed root", To::Evm(root)),
-        Lie::new(7, "one satoshi of a payee's output in a Bitcoin block", To::Bitcoin(payee)),
+        Lie::new(7, "one satoshi of a payee's output on Bitcoin", To::Bitcoin(payee)),
         Lie::new(8, "the nonce of the header over a payout", To::Bitcoin(nonce)),
         Lie::new(9, "one satoshi more in a report's receipt", To::Evm(receipt)),
         Lie::new(10, "one quote unit more in the pool's books", To::Evm(cash)),
@@ -169,23 +169,23 @@ fn hardware(deployment: &Deployment, method: &str, params: &Value, answer: &mut 
 }
 
 fn payee(method: &str, answer: &mut Value) -> bool {
-    alter_payout_block(method, answer, |block| {
-        let paying = |tx: &&mut bitcoin::Transaction| {
-            let after =
-                |output: &bitcoin::TxOut| encode::is_marker(output.script_pubkey.as_bytes());
-            tx.output.iter().position(after).is_some_and(|at| at + 1 < tx.output.len())
-        };
-        let output = block.txdata.iter_mut().find(paying).and_then(|tx| tx.output.last_mut());
-        if let Some(output) = output {
-            output.value = Amount::from_sat(output.value.to_sat().wrapping_add(1));
-        }
-    })
+    let Some(mut tx) = raw::<Transaction>("getrawtransaction", method, answer) else {
+        return false;
+    };
+    let is_marker = |output: &TxOut| encode::is_marker(output.script_pubkey.as_bytes());
+    let paying = tx.output.iter().position(is_marker).is_some_and(|at| at + 1 < tx.output.len());
+    if let (true, Some(output)) = (paying, tx.output.last_mut()) {
+        output.value = Amount::from_sat(output.value.to_sat().wrapping_add(1));
+        *answer = Value::String(consensus::encode::serialize_hex(&tx));
+    }
+    paying
 }
 
 fn nonce(method: &str, answer: &mut Value) -> bool {
-    alter_payout_block(method, answer, |block| {
-        block.header.nonce = block.header.nonce.wrapping_add(1);
-    })
+    let Some(mut proof) = raw::<MerkleBlock>("gettxoutproof", method, answer) else { return false };
+    proof.header.nonce = proof.header.nonce.wrapping_add(1);
+    *answer = Value::String(consensus::encode::serialize_hex(&proof));
+    true
 }
 
 fn work(text: &mut String) -> bool {
@@ -280,19 +280,8 @@ fn alter_event<E: SolEvent>(
     })
 }
 
-/// Alters a raw block that holds a payout.
-fn alter_payout_block(method: &str, answer: &mut Value, alter: impl Fn(&mut Block)) -> bool {
-    let Some(bytes) = answer.as_str().and_then(|text| hex::decode(text).ok()) else { return false };
-    if method != "getblock" {
-        return false;
-    }
-    let Ok(mut block) = consensus::deserialize::<Block>(&bytes) else { return false };
-    let outputs = || block.txdata.iter().flat_map(|tx| &tx.output);
-    if !outputs().any(|output| encode::is_marker(output.script_pubkey.as_bytes())) {
-        return false;
-    }
-    alter(&mut block);
-    let altered = consensus::serialize(&block);
-    *answer = Value::String(hex::encode(&altered));
-    altered != bytes
+/// What a node's raw answer to a method holds.
+fn raw<T: consensus::Decodable>(wanted: &str, method: &str, answer: &Value) -> Option<T> {
+    let bytes = (method == wanted).then(|| hex::decode(answer.as_str()?).ok()).flatten()?;
+    consensus::deserialize(&bytes).ok()
 }
