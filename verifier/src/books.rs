@@ -205,7 +205,8 @@ impl Registry {
 }
 
 /// Cuts the due list where the committed totals say; each sum is above zero, so there is one way at most.
-fn cut(due: Vec<Payee>, commitment: &Commitment, faults: &mut Vec<String>) -> Vec<Vec<Payee>> {
+#[must_use]
+pub fn cut(due: Vec<Payee>, commitment: &Commitment, faults: &mut Vec<String>) -> Vec<Vec<Payee>> {
     let mut rest = due.into_iter().peekable();
     let mut batches = Vec::new();
     for (number, batch) in commitment.batches.iter().enumerate() {
@@ -237,7 +238,9 @@ fn cut(due: Vec<Payee>, commitment: &Commitment, faults: &mut Vec<String>) -> Ve
     batches
 }
 
-fn places(batches: &[Vec<Payee>]) -> HashMap<Address, OutRef> {
+/// Which output pays each account of a cut due list.
+#[must_use]
+pub fn places(batches: &[Vec<Payee>]) -> HashMap<Address, OutRef> {
     let mut places = HashMap::new();
     for (batch, payees) in (0_u16..).zip(batches) {
         for (index, payee) in (0_u16..).zip(payees) {

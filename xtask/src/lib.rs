@@ -10,6 +10,7 @@
     reason = "JSON values index without panicking; a harness may stop loudly"
 )]
 
+pub mod bench;
 pub mod demo;
 pub mod devnet;
 pub mod paths;

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use eyre::Result;
 use tokio_util::sync::CancellationToken;
-use xtask::{demo, paths};
+use xtask::{bench, demo, paths};
 
 /// The logic behind scripts/: the demo and the benchmarks.
 #[derive(Debug, Parser)]
@@ -32,6 +32,11 @@ enum Command {
         /// Log level of the demo itself; services log to files in the folder.
         #[arg(long, default_value = "warn")]
         log: String,
+    },
+    /// Measures one area and prints one line a target.
+    Bench {
+        /// verifier.
+        area: String,
     },
 }
 
@@ -59,6 +64,7 @@ async fn run() -> Result<()> {
             tokio::spawn(stop_on_signal(stop.clone()));
             demo::up(&demo::Options { once, dir, port }, stop).await
         }
+        Command::Bench { area } => tokio::task::spawn_blocking(move || bench::run(&area)).await?,
     }
 }
 
