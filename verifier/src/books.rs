@@ -174,13 +174,18 @@ fn split(
 
 /// Every account's payout terms by the epoch that they count from, replayed from the registry's events.
 #[derive(Clone, Debug, Default)]
-pub struct Registry(HashMap<Address, BTreeMap<u32, Terms>>);
+pub struct Registry {
+    entries: HashMap<Address, BTreeMap<u32, Terms>>,
+    /// Cancellations of what was never registered.
+    pub faults: Vec<String>,
+}
 
 impl Registry {
     /// Replays the registry's events.
     #[must_use]
     pub fn of(history: &History) -> Self {
         let mut all: HashMap<Address, BTreeMap<u32, Terms>> = HashMap::new();
+        let mut faults = Vec::new();
         for change in &history.scripts {
             match &change.event {
                 ScriptChange::Set(set) => {
@@ -188,19 +193,31 @@ impl Registry {
                     all.entry(set.account).or_default().insert(set.fromEpoch, terms);
                 }
                 ScriptChange::Cancelled(cancelled) => {
-                    all.entry(cancelled.account).or_default().remove(&cancelled.fromEpoch);
+                    let entries = all.entry(cancelled.account).or_default();
+                    if entries.remove(&cancelled.fromEpoch).is_none() {
+                        faults.push(format!(
+                            "{} cancelled a script from epoch {} that it never registered",
+                            cancelled.account, cancelled.fromEpoch
+                        ));
+                    }
                 }
             }
         }
-        Self(all)
+        Self { entries: all, faults }
     }
 
     /// An account's terms at the start of an epoch.
     #[must_use]
     pub fn at(&self, account: Address, epoch: EpochId) -> Terms {
-        let entries = self.0.get(&account);
+        self.entry(account, epoch).1
+    }
+
+    /// The epoch that they count from (0 if there are none), and an account's terms at the start of an epoch.
+    #[must_use]
+    pub fn entry(&self, account: Address, epoch: EpochId) -> (u32, Terms) {
+        let entries = self.entries.get(&account);
         let entry = entries.and_then(|entries| entries.range(..=epoch.0).next_back());
-        entry.map(|(_, terms)| terms.clone()).unwrap_or_default()
+        entry.map(|(from, terms)| (*from, terms.clone())).unwrap_or_default()
     }
 }
 

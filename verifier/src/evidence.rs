@@ -1,9 +1,10 @@
 //! Published evidence: the switching journal, from a folder or over HTTP.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
+use alloy::primitives::{B256, keccak256};
 use domain::{
-    Production,
+    EpochId, Production,
     journal::{Head, Line},
 };
 
@@ -91,6 +92,8 @@ fn lines_of(text: &str) -> Result<Vec<String>, String> {
 /// The journal, parsed.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
+    /// Hashes of the journal's lines by epoch: of each line the newest epoch that it or one before it is about.
+    pub heads: BTreeMap<u32, Vec<B256>>,
     /// Lines and the records in them.
     pub records: Vec<Production>,
     /// End of the chain as far as it holds.
@@ -104,7 +107,7 @@ impl Evidence {
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
         let mut evidence = Self::default();
-        let mut broken = false;
+        let (mut broken, mut newest) = (false, 0);
         for (number, text) in String::from_utf8_lossy(bytes).lines().enumerate() {
             if text.trim().is_empty() {
                 continue;
@@ -121,10 +124,37 @@ impl Evidence {
                 broken = true;
             }
             match line.record::<Production>() {
-                Ok(record) => evidence.records.push(record),
+                Ok(record) => {
+                    newest = newest.max(epoch_of(&record));
+                    evidence.heads.entry(newest).or_default().push(line.hash);
+                    evidence.records.push(record);
+                }
                 Err(error) => evidence.faults.push(error.to_string()),
             }
         }
         evidence
+    }
+}
+
+fn epoch_of(record: &Production) -> u32 {
+    match record {
+        Production::Work { epoch, .. } => epoch.0,
+        Production::Started { time }
+        | Production::MachineJoined { time, .. }
+        | Production::MachineLeft { time, .. }
+        | Production::VenueUp { time, .. }
+        | Production::VenueDown { time, .. }
+        | Production::Switched { time, .. } => EpochId::at(*time).0,
+    }
+}
+
+impl Evidence {
+    /// Whether `root` is the evidence root of a report that names the journal alone, as it stood at any line of the
+    /// epoch: signers read it before its last lines may have come.
+    #[must_use]
+    pub fn journal_root(&self, epoch: u32, root: B256) -> bool {
+        let heads = self.heads.range(..=epoch).next_back().map(|(_, heads)| heads.as_slice());
+        let leaf = |hash: &B256| keccak256([b"journal\0", hash.as_slice()].concat());
+        heads.unwrap_or_default().iter().any(|hash| leaf(hash) == root)
     }
 }

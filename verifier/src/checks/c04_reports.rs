@@ -51,6 +51,9 @@ fn order(world: &World, findings: &mut Findings) {
         findings.require(report.epoch == epoch, || {
             format!("the report of epoch {epoch} is about epoch {}", report.epoch)
         });
+        findings.require(report.round == posted.round, || {
+            format!("the report of epoch {epoch} is of another round than it was posted in")
+        });
         findings.require(report.prevHash == last_hash, || {
             format!("the report of epoch {epoch} does not follow the one before it")
         });

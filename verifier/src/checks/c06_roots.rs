@@ -1,14 +1,16 @@
 //! Check 6: the root of every committed epoch, recomputed bit for bit.
 
-use alloy::{
-    primitives::{B256, keccak256},
-    sol_types::SolValue,
-};
+use alloy::{primitives::keccak256, sol_types::SolValue};
 use domain::Leaf;
 use evm::bindings::{IEpochLedger, IPayoutRegistry::entryAtCall};
 
 use super::Checked;
-use crate::{Error, Findings, books::Page, world::World};
+use crate::{
+    Error, Findings,
+    books::{Page, Registry},
+    encode,
+    world::World,
+};
 
 /// The ledger takes no larger minimum payment.
 const MIN_PAY_MAX: u64 = 50_000;
@@ -96,11 +98,20 @@ async fn scripts(world: &World, page: &Page, findings: &mut Findings) -> Result<
             (world.deployment.payout_registry, call)
         })
         .collect();
+    let registry = Registry::of(&world.history);
+    findings.faults(registry.faults.iter().cloned());
     for (Leaf { account, script_hash, .. }, entry) in
         page.leaves.iter().zip(world.chain.calls(&calls).await?)
     {
-        let theirs: Result<B256, String> = entry.map(|entry| entry.scriptHash);
-        findings.require(theirs.as_ref() == Ok(script_hash), || {
+        let (from, terms) = registry.entry(*account, page.epoch);
+        let dust = encode::dust(&terms.script).unwrap_or_default();
+        let same = entry.is_ok_and(|entry| {
+            entry.scriptHash == *script_hash
+                && entry.minimum == terms.minimum
+                && entry.fromEpoch == from
+                && u64::from(entry.dust) == dust
+        });
+        findings.require(same, || {
             format!("epoch {}: {account}'s script by its events is not the registry's", page.epoch)
         });
     }

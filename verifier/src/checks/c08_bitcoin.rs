@@ -1,9 +1,9 @@
 //! Check 8: payouts are in blocks with work, deep enough, and form one unbroken chain of batons.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bitcoin::{BlockHash, hashes::Hash};
-use evm::bindings::IEpochLedger::{PayoutProven, batonCall, confirmationsCall};
+use evm::bindings::IEpochLedger::{PayoutProven, batchProvenCall, batonCall, confirmationsCall};
 
 use super::Checked;
 use crate::{
@@ -27,6 +27,7 @@ pub(super) async fn check(world: &World) -> Checked {
     findings.faults(world.scan.faults.iter().cloned());
     let least = confirmations(world, &mut findings).await?;
     batons(world, &mut findings).await?;
+    proven(world, &mut findings).await?;
     let mut deepest = u64::MAX;
     let needed = needed(world, least);
     for (proof, needed) in world.history.proofs.iter().zip(needed) {
@@ -81,6 +82,29 @@ pub(super) async fn check(world: &World) -> Checked {
         "{} payouts under {blocks} headers with work; the newest has {deepest} confirmations",
         world.history.proofs.len()
     )))
+}
+
+/// The ledger holds those batches proven that it announced as proven, and no other.
+async fn proven(world: &World, findings: &mut Findings) -> Result<(), Error> {
+    let ledger = world.deployment.epoch_ledger;
+    let batches = world.wanted_pages().flat_map(|page| {
+        let count = page.commitment.batches.len();
+        let root = (count > 1).then_some(crate::world::ROOT_BATCH);
+        (0_u16..).take(count).chain(root).map(|batch| (page.epoch.0, batch))
+    });
+    let batches: Vec<(u32, u16)> = batches.collect();
+    let announced: HashSet<(u32, u16)> =
+        world.history.proofs.iter().map(|proof| (proof.event.epoch, proof.event.batch)).collect();
+    let calls: Vec<_> = batches
+        .iter()
+        .map(|(epoch, batch)| (ledger, batchProvenCall { epoch: *epoch, batch: *batch }))
+        .collect();
+    for (batch, answer) in batches.iter().zip(world.chain.calls(&calls).await?) {
+        findings.require(answer == Ok(announced.contains(batch)), || {
+            format!("epoch {}, batch {}: the ledger says otherwise of its proof", batch.0, batch.1)
+        });
+    }
+    Ok(())
 }
 
 /// Confirmations of each proof by the ledger's rule: the more sats are proven under one block, the more work must lie

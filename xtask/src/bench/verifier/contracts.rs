@@ -137,6 +137,11 @@ impl Chain {
         self.returns(ledger, &IEpochLedger::commitmentHashCall { epoch }, &hash);
     }
 
+    /// Whether the ledger holds a batch proven.
+    pub(super) fn proven(&mut self, ledger: Address, epoch: u32, batch: u16, is: bool) {
+        self.returns(ledger, &IEpochLedger::batchProvenCall { epoch, batch }, &is);
+    }
+
     /// What the oracle stores of a report.
     pub(super) fn reported(&mut self, oracle: Address, epoch: u32, hash: B256) {
         self.returns(oracle, &IFleetOracle::reportHashCall { epoch }, &hash);
