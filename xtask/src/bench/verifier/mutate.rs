@@ -193,7 +193,7 @@ fn header(header: &mut Header, rng: &mut Rng) -> String {
             header.bits =
                 bitcoin::CompactTarget::from_consensus(header.bits.to_consensus() ^ 1 << bit)
         }
-        3 => std::mem::swap(&mut header.prev_blockhash, &mut bitcoin::hashes::Hash::all_zeros()),
+        3 => header.prev_blockhash = bitcoin::hashes::Hash::all_zeros(),
         _ => header.merkle_root = bitcoin::hashes::Hash::all_zeros(),
     }
     format!("header field {kind}, bit {bit}")

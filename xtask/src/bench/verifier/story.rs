@@ -83,7 +83,7 @@ pub(super) struct Story {
     pub(super) evm: chain::Chain,
     pub(super) bitcoin: blocks::Chain,
     pub(super) payees: Vec<Address>,
-    pub(super) scripts: BTreeMap<Address, Vec<(u32, Vec<u8>, u64, u64)>>,
+    pub(super) scripts: BTreeMap<Address, Vec<Registered>>,
     pub(super) signers: Vec<PrivateKeySigner>,
     pub(super) digest: B256,
     unit: Token,
@@ -115,6 +115,9 @@ pub(super) fn address(kind: u8, n: u64) -> Address {
     bytes.into()
 }
 
+/// From epoch, script, minimum, dust.
+pub(super) type Registered = (u32, Vec<u8>, u64, u64);
+
 fn deployment() -> Deployment {
     let at = |n| address(0xdd, n);
     Deployment {
@@ -131,6 +134,8 @@ fn deployment() -> Deployment {
         payout_registry: at(8),
         epoch_ledger: at(9),
         bitcoin_relay: at(10),
+        ledger_court: at(16),
+        credit_rule: at(17),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: at(11),
