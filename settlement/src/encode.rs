@@ -2,7 +2,10 @@
 //! the contract and the verifier have code of their own, and `tests/vectors/leaf.json` ties the three together.
 
 use alloy::primitives::{B256, keccak256};
-use bitcoin::{Script, ScriptBuf, TxOut, consensus::encode::serialize};
+use bitcoin::{
+    Script, ScriptBuf, TxOut,
+    consensus::encode::{deserialize_partial, serialize},
+};
 use domain::{Leaf, Root, Sats};
 
 /// Batch number of a root transaction that fans out into chunks.
@@ -130,6 +133,18 @@ pub fn root_of(leaves: &[Leaf]) -> Result<Root, EncodeError> {
 #[must_use]
 pub fn outputs_bytes(outputs: &[TxOut]) -> Vec<u8> {
     outputs.iter().flat_map(serialize).collect()
+}
+
+/// Outputs from [`outputs_bytes`]; `None` if the bytes are anything else.
+#[must_use]
+pub fn read_outputs(bytes: &[u8]) -> Option<Vec<TxOut>> {
+    let (mut rest, mut outputs) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        let (output, used) = deserialize_partial::<TxOut>(rest).ok()?;
+        outputs.push(output);
+        rest = rest.get(used..)?;
+    }
+    (outputs_bytes(&outputs) == bytes).then_some(outputs)
 }
 
 /// keccak of [`outputs_bytes`].

@@ -122,7 +122,8 @@ pub fn plan(vault: &Vault, order: &Order, least_baton: u64) -> Result<Plan, Plan
             keychain: Keychain::Baton,
             index: order.epoch,
         };
-        let tx = unsigned(std::slice::from_ref(&coin), chunk_outputs(order, number, payees));
+        let outputs = chunk_outputs(order.epoch, &order.root, number, payees);
+        let tx = unsigned(std::slice::from_ref(&coin), outputs);
         txs.push(PlannedTx { batch: number, tx, coins: vec![coin] });
     }
     Ok(Plan { txs, baton })
@@ -162,6 +163,29 @@ pub fn signed_vsize_ceil(vault: &Vault, planned: &PlannedTx) -> Result<u64, Plan
     Ok(weight.div_ceil(4))
 }
 
+/// Virtual bytes of a chunk's transaction once signed.
+///
+/// # Errors
+/// When a descriptor fails or the transaction is heavier than nodes relay.
+pub fn chunk_vsize_ceil(
+    vault: &Vault,
+    epoch: u32,
+    root: &B256,
+    number: u16,
+    payees: &[TxOut],
+) -> Result<u64, PlanError> {
+    let script_pubkey = vault.script(Keychain::Baton, epoch)?;
+    let coin = Coin {
+        outpoint: OutPoint::null(),
+        output: TxOut { value: Amount::ZERO, script_pubkey },
+        keychain: Keychain::Baton,
+        index: epoch,
+    };
+    let outputs = chunk_outputs(epoch, root, number, payees);
+    let tx = unsigned(std::slice::from_ref(&coin), outputs);
+    signed_vsize_ceil(vault, &PlannedTx { batch: number, tx, coins: vec![coin] })
+}
+
 fn paying_tx(
     vault: &Vault,
     order: &Order,
@@ -174,7 +198,7 @@ fn paying_tx(
     coins.extend(order.funding.iter().cloned());
     let mut outputs = vec![
         TxOut { value: Amount::ZERO, script_pubkey: script.clone() },
-        marker_output(order, batch),
+        marker_output(order.epoch, &order.root, batch),
     ];
     outputs.extend_from_slice(tail);
     let mut planned = PlannedTx { batch, tx: unsigned(&coins, outputs), coins };
@@ -202,28 +226,21 @@ fn chunk_value_exact(
     payees: &[TxOut],
     script: &ScriptBuf,
 ) -> Result<TxOut, PlanError> {
-    let coin = Coin {
-        outpoint: OutPoint::null(),
-        output: TxOut { value: Amount::ZERO, script_pubkey: script.clone() },
-        keychain: Keychain::Baton,
-        index: order.epoch,
-    };
-    let tx = unsigned(std::slice::from_ref(&coin), chunk_outputs(order, number, payees));
-    let planned = PlannedTx { batch: number, tx, coins: vec![coin] };
-    let fee = fee_ceil(signed_vsize_ceil(vault, &planned)?, order.fee_rate)?;
+    let vsize = chunk_vsize_ceil(vault, order.epoch, &order.root, number, payees)?;
+    let fee = fee_ceil(vsize, order.fee_rate)?;
     let value = encode::outputs_total(payees).and_then(|total| total.checked_add(fee));
     let value = value.ok_or(PlanError::Overflow("a chunk"))?;
     Ok(TxOut { value: Amount::from_sat(value), script_pubkey: script.clone() })
 }
 
-fn chunk_outputs(order: &Order, number: u16, payees: &[TxOut]) -> Vec<TxOut> {
-    let mut outputs = vec![marker_output(order, number)];
+fn chunk_outputs(epoch: u32, root: &B256, number: u16, payees: &[TxOut]) -> Vec<TxOut> {
+    let mut outputs = vec![marker_output(epoch, root, number)];
     outputs.extend_from_slice(payees);
     outputs
 }
 
-fn marker_output(order: &Order, batch: u16) -> TxOut {
-    let script_pubkey = encode::marker(order.epoch, batch, &order.root);
+fn marker_output(epoch: u32, root: &B256, batch: u16) -> TxOut {
+    let script_pubkey = encode::marker(epoch, batch, root);
     TxOut { value: Amount::ZERO, script_pubkey }
 }
 

@@ -2,14 +2,18 @@
 
 use std::{path::Path, time::Duration};
 
-use bitcoin::Psbt;
+use bitcoin::{Psbt, TxOut};
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
 };
 
-use crate::psbt;
+use crate::{
+    allocate::Batch,
+    encode::{self, ROOT_BATCH},
+    psbt,
+};
 
 /// Longest line, bytes: a PSBT of the largest standard transaction with its previous transactions, in hex.
 pub const MAX_LINE: u64 = 256 * 1024 * 1024;
@@ -26,6 +30,30 @@ pub struct Request {
     pub batch: u16,
     /// Hex of the PSBT.
     pub psbt: String,
+    /// For a root transaction only: hex of every batch's committed outputs, as their hash is made over them, so that the
+    /// signer can tell what each chunk will weigh.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chunks: Vec<String>,
+}
+
+impl Request {
+    /// A request for one transaction of an epoch that pays `batches`.
+    #[must_use]
+    pub fn new(epoch: u32, batch: u16, unsigned: &Psbt, batches: &[Batch]) -> Self {
+        let hex = |batch: &Batch| hex::encode(encode::outputs_bytes(&batch.outputs()));
+        let root = batch == ROOT_BATCH;
+        let chunks = if root { batches.iter().map(hex).collect() } else { Vec::new() };
+        Self { epoch, batch, psbt: psbt::to_hex(unsigned), chunks }
+    }
+
+    /// The outputs in `chunks`.
+    ///
+    /// # Errors
+    /// With the number of the first chunk that is no list of outputs.
+    pub fn chunk_outputs(&self) -> Result<Vec<Vec<TxOut>>, usize> {
+        let read = |text: &String| encode::read_outputs(&hex::decode(text).ok()?);
+        self.chunks.iter().enumerate().map(|(at, text)| read(text).ok_or(at)).collect()
+    }
 }
 
 /// A signer's answer.
@@ -42,9 +70,8 @@ pub enum Answer {
 ///
 /// # Errors
 /// In words: the signer is down, refuses, or answers nonsense.
-pub async fn ask(socket: &Path, epoch: u32, batch: u16, unsigned: &Psbt) -> Result<Psbt, String> {
-    let request = Request { epoch, batch, psbt: psbt::to_hex(unsigned) };
-    let line = serde_json::to_string(&request).map_err(|error| error.to_string())?;
+pub async fn ask(socket: &Path, request: &Request) -> Result<Psbt, String> {
+    let line = serde_json::to_string(request).map_err(|error| error.to_string())?;
     let answer = tokio::time::timeout(PATIENCE, exchange(socket, line)).await;
     let answer = answer.map_err(|_| format!("no answer in {} s", PATIENCE.as_secs()))?;
     let answer = answer.map_err(|error| error.to_string())?;

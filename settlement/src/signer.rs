@@ -75,7 +75,8 @@ impl Signer {
     pub async fn sign(&self, request: &Request) -> Result<String, Refusal> {
         let asked = psbt::from_hex(&request.psbt).map_err(Error::from)?;
         let facts = self.facts(request.epoch, request.batch).await?;
-        let approved = check(&self.vault, &self.limits, &facts, request.batch, &asked)?;
+        let chunks = request.chunk_outputs().map_err(check::Broken::Chunk)?;
+        let approved = check(&self.vault, &self.limits, &facts, request.batch, &chunks, &asked)?;
         let tx = &asked.unsigned_tx;
         let (txid, root) = (tx.compute_txid(), facts.commitment.root.hash);
         let spends = tx.input.first().map_or_else(OutPoint::null, |input| input.previous_output);

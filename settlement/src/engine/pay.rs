@@ -13,7 +13,8 @@ use crate::{
     halt::HaltPoint,
     node::Broadcast,
     plan::{Order, PlannedTx, plan},
-    protocol, psbt,
+    protocol::{self, Request},
+    psbt,
     state::{Confirmed, Inclusion, Intent, Planned, Signed, State},
     treasury::Treasury,
     vault::{Keychain, Vault},
@@ -95,10 +96,11 @@ impl Engine {
         each: &PlannedTx,
     ) -> Result<Transaction, Error> {
         let unsigned = unsigned(&self.vault, &self.treasury, planned, each)?;
+        let request = Request::new(epoch.0, each.batch, &unsigned, &planned.intent.batches);
         let needed = self.config.vault.threshold;
         let (mut merged, mut found, mut refusals) = (unsigned.clone(), 0_usize, Vec::new());
         for signer in &self.config.signers {
-            match self.ask(signer, epoch, each.batch, &unsigned, &mut merged).await {
+            match self.ask(signer, &request, &mut merged).await {
                 Ok(()) => {
                     let signed = merged.inputs.iter().map(|input| input.partial_sigs.len());
                     found = signed.min().unwrap_or_default();
@@ -118,12 +120,10 @@ impl Engine {
     async fn ask(
         &self,
         signer: &crate::config::SignerConfig,
-        epoch: EpochId,
-        batch: u16,
-        unsigned: &Psbt,
+        request: &Request,
         merged: &mut Psbt,
     ) -> Result<(), String> {
-        let answer = protocol::ask(&signer.socket, epoch.0, batch, unsigned).await?;
+        let answer = protocol::ask(&signer.socket, request).await?;
         psbt::merge(merged, &answer).map_err(|error| error.to_string())
     }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::{
     encode::{self, ROOT_BATCH},
     node::internal,
-    plan::{PlannedTx, signed_vsize_ceil},
+    plan::{PlannedTx, chunk_vsize_ceil, fee_ceil, signed_vsize_ceil},
     vault::{Coin, Keychain, Vault},
 };
 
@@ -37,6 +37,25 @@ pub struct Limits {
     pub max_fee_sats: u64,
     /// Most sats per 1,000 vB.
     pub max_fee_rate: u64,
+    /// Least sats per 1,000 vB, if the committed rate is lower still: nodes do not relay what pays less.
+    #[serde(default = "relay_rate")]
+    pub min_fee_rate: u64,
+}
+
+const fn relay_rate() -> u64 {
+    1_000
+}
+
+impl Limits {
+    /// Whether a fee lies within cap and highest rate, and from the lowest rate up; `rate` is the committed one. The
+    /// planner rounds up, so both bounds do.
+    fn allow(&self, fee: u64, vsize: u64, rate: u64) -> bool {
+        let bound = |rate| fee_ceil(vsize, rate);
+        let (least, most) = (bound(rate.max(self.min_fee_rate)), bound(self.max_fee_rate));
+        fee <= self.max_fee_sats
+            && least.is_ok_and(|least| fee >= least)
+            && most.is_ok_and(|most| fee <= most)
+    }
 }
 
 /// What may be signed.
@@ -86,17 +105,22 @@ pub enum Broken {
     Payees,
     #[error("there are {found} outputs, {expected} are expected")]
     Outputs { expected: usize, found: usize },
-    #[error("chunk output {0} does not hold its payees' total and a fee within the limit")]
+    #[error("chunk output {0} does not hold its payees' total and a fee within the limits")]
     ChunkOutput(usize),
+    #[error("chunk {0} comes without its committed outputs, so that its fee cannot be judged")]
+    Chunk(usize),
+    #[error("only the request for a root transaction carries chunks")]
+    Chunks,
     #[error("inputs and outputs do not add up")]
     Sums,
-    #[error("the miner fee is {fee} sat for {vsize} vB: above this signer's limit")]
+    #[error("the miner fee is {fee} sat for {vsize} vB: outside this signer's limits")]
     Fee { fee: u64, vsize: u64 },
     #[error("the transaction cannot be measured: {0}")]
     Measure(String),
 }
 
-/// Checks a PSBT for one batch of the committed epoch.
+/// Checks a PSBT for one batch of the committed epoch. `chunks` are the outputs of every batch for a root transaction,
+/// none for any other: the chain has only their hash, and a chunk's fee is fixed for good by the root transaction.
 ///
 /// # Errors
 /// With the first rule that it breaks.
@@ -105,6 +129,7 @@ pub fn check(
     limits: &Limits,
     facts: &Facts,
     batch: u16,
+    chunks: &[Vec<TxOut>],
     psbt: &Psbt,
 ) -> Result<Approved, Broken> {
     let tx = &psbt.unsigned_tx;
@@ -113,6 +138,9 @@ pub fn check(
     let known = if batch == ROOT_BATCH { batches > 1 } else { usize::from(batch) < batches };
     if commitment.defer || !known {
         return Err(Broken::NoSuchBatch(commitment.epoch, batch));
+    }
+    if batch != ROOT_BATCH && !chunks.is_empty() {
+        return Err(Broken::Chunks);
     }
     let plain = tx.version == Version::TWO
         && tx.lock_time == LockTime::ZERO
@@ -137,8 +165,11 @@ pub fn check(
         approved.coins.push(coin);
         approved.previous.push(previous);
     }
-    check_outputs(vault, limits, facts, batch, tx)?;
-    check_fee(vault, limits, batch, tx, &approved.coins)?;
+    check_outputs(vault, facts, batch, tx)?;
+    if batch == ROOT_BATCH {
+        check_chunks(vault, limits, commitment, chunks, tx.output.get(2..).unwrap_or_default())?;
+    }
+    check_fee(vault, limits, commitment.feeRate, batch, tx, &approved.coins)?;
     Ok(approved)
 }
 
@@ -214,13 +245,7 @@ fn named_index(input: &Input) -> Option<u32> {
     }
 }
 
-fn check_outputs(
-    vault: &Vault,
-    limits: &Limits,
-    facts: &Facts,
-    batch: u16,
-    tx: &Transaction,
-) -> Result<(), Broken> {
+fn check_outputs(vault: &Vault, facts: &Facts, batch: u16, tx: &Transaction) -> Result<(), Broken> {
     let commitment = &facts.commitment;
     let marker = encode::marker(commitment.epoch, batch, &commitment.root.hash);
     let is_marker = |output: &TxOut| output.script_pubkey == marker && output.value.to_sat() == 0;
@@ -241,7 +266,7 @@ fn check_outputs(
         return Err(Broken::Marker(position));
     }
     if batch == ROOT_BATCH {
-        return check_chunks(vault, limits, commitment, payees);
+        return Ok(());
     }
     let committed = commitment.batches.get(usize::from(batch)).ok_or(Broken::Payees)?;
     let same = encode::outputs_hash(payees) == committed.outputsHash
@@ -249,22 +274,37 @@ fn check_outputs(
     if same { Ok(()) } else { Err(Broken::Payees) }
 }
 
-/// A root transaction has one output per chunk, each worth its payees and a fee, to the baton script of the epoch.
+/// A root transaction has one output per chunk, each worth its payees and a fee, to the baton script of the epoch. The
+/// fee is measured on the chunk as it will be: its outputs are given and must hash to what is committed.
 fn check_chunks(
     vault: &Vault,
     limits: &Limits,
     commitment: &IEpochLedger::Commitment,
-    chunks: &[TxOut],
+    chunks: &[Vec<TxOut>],
+    outputs: &[TxOut],
 ) -> Result<(), Broken> {
-    let (expected, found) = (commitment.batches.len(), chunks.len());
+    let (expected, found) = (commitment.batches.len(), outputs.len());
     if expected != found {
         return Err(Broken::Outputs { expected, found });
     }
-    let script = vault.script(Keychain::Baton, commitment.epoch).ok();
-    for (index, (chunk, batch)) in chunks.iter().zip(&commitment.batches).enumerate() {
-        let fee = chunk.value.to_sat().checked_sub(batch.total);
-        let fair = fee.is_some_and(|fee| fee <= limits.max_fee_sats);
-        if script.as_ref() != Some(&chunk.script_pubkey) || !fair {
+    if chunks.len() != expected {
+        return Err(Broken::Chunk(chunks.len().min(expected)));
+    }
+    let (epoch, root) = (commitment.epoch, &commitment.root.hash);
+    let script = vault.script(Keychain::Baton, epoch).ok();
+    let committed = commitment.batches.iter().zip(chunks);
+    for ((output, (batch, payees)), number) in outputs.iter().zip(committed).zip(0_u16..) {
+        let index = usize::from(number);
+        let same = encode::outputs_hash(payees) == batch.outputsHash
+            && encode::outputs_total(payees) == Some(batch.total);
+        if !same {
+            return Err(Broken::Chunk(index));
+        }
+        let vsize = chunk_vsize_ceil(vault, epoch, root, number, payees);
+        let vsize = vsize.map_err(|error| Broken::Measure(error.to_string()))?;
+        let fee = output.value.to_sat().checked_sub(batch.total);
+        let fair = fee.is_some_and(|fee| limits.allow(fee, vsize, commitment.feeRate));
+        if script.as_ref() != Some(&output.script_pubkey) || !fair {
             return Err(Broken::ChunkOutput(index.saturating_add(2)));
         }
     }
@@ -274,6 +314,7 @@ fn check_chunks(
 fn check_fee(
     vault: &Vault,
     limits: &Limits,
+    rate: u64,
     batch: u16,
     tx: &Transaction,
     coins: &[Coin],
@@ -284,9 +325,7 @@ fn check_fee(
     let fee = have.checked_sub(spent).ok_or(Broken::Sums)?;
     let planned = PlannedTx { batch, tx: tx.clone(), coins: coins.to_vec() };
     let vsize = signed_vsize_ceil(vault, &planned).map_err(|e| Broken::Measure(e.to_string()))?;
-    // one sat more than the rate, because the planner rounds up
-    let most = u128::from(vsize) * u128::from(limits.max_fee_rate) / 1_000 + 1;
-    if fee > limits.max_fee_sats || u128::from(fee) > most {
+    if !limits.allow(fee, vsize, rate) {
         return Err(Broken::Fee { fee, vsize });
     }
     Ok(())

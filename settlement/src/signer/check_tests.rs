@@ -13,13 +13,14 @@ use crate::{
 };
 
 const EPOCH: u32 = 62_000;
-const LIMITS: Limits = Limits { max_fee_sats: 20_000, max_fee_rate: 5_000 };
+const LIMITS: Limits = Limits { max_fee_sats: 20_000, max_fee_rate: 5_000, min_fee_rate: 1_000 };
 
 struct Case {
     vault: Vault,
     facts: Facts,
     plan: Plan,
     previous: Vec<Transaction>,
+    batches: Vec<Vec<TxOut>>,
 }
 
 fn case(batches: Vec<Vec<TxOut>>) -> Case {
@@ -49,7 +50,7 @@ fn case(batches: Vec<Vec<TxOut>>) -> Case {
         fee_rate: 1_500,
         baton: baton.clone(),
         funding: vec![funding],
-        batches,
+        batches: batches.clone(),
     };
     let plan = plan(&vault, &order, 10_000).unwrap();
     let first = plan.txs[0].tx.clone();
@@ -59,7 +60,7 @@ fn case(batches: Vec<Vec<TxOut>>) -> Case {
         baton_index: 61_990,
         roots: vec![first.compute_txid()],
     };
-    Case { vault, facts, plan, previous: vec![baton_tx, funding_tx, first] }
+    Case { vault, facts, plan, previous: vec![baton_tx, funding_tx, first], batches }
 }
 
 impl Case {
@@ -69,7 +70,17 @@ impl Case {
     }
 
     fn check(&self, batch: u16, psbt: &Psbt) -> Result<Approved, Broken> {
-        check(&self.vault, &LIMITS, &self.facts, batch, psbt)
+        let chunks = if batch == ROOT_BATCH { self.batches.as_slice() } else { &[] };
+        self.check_with(batch, chunks, psbt)
+    }
+
+    fn check_with(
+        &self,
+        batch: u16,
+        chunks: &[Vec<TxOut>],
+        psbt: &Psbt,
+    ) -> Result<Approved, Broken> {
+        check(&self.vault, &LIMITS, &self.facts, batch, chunks, psbt)
     }
 
     /// What a change to the honest one-batch PSBT is refused for.
@@ -216,4 +227,54 @@ fn a_changed_fan_out_is_refused() {
         chunk(0, |p| p.unsigned_tx.input.push(p.unsigned_tx.input[0].clone())),
         Broken::ChunkInputs
     );
+}
+
+#[test]
+fn a_chunk_that_could_never_be_relayed_or_burns_coins_is_refused() {
+    let case = case(vec![payees(5, 30_000), payees(2, 40_000)]);
+    // the caller moves sats between the baton and a chunk: the root's own fee stays as it is
+    let shifted = |sats: i64| {
+        let mut psbt = case.psbt(0);
+        for (at, sign) in [(0, -1), (2, 1)] {
+            let value = &mut psbt.unsigned_tx.output[at].value;
+            *value = Amount::from_sat(value.to_sat().checked_add_signed(sign * sats).unwrap());
+        }
+        case.check(ROOT_BATCH, &psbt).map(|_| ())
+    };
+    let fee = i64::try_from(case.plan.txs[0].tx.output[2].value.to_sat() - 150_000).unwrap();
+    let most = fee * 5_000 / 1_500;
+    assert_eq!(shifted(0), Ok(()));
+    assert_eq!(shifted(-1), Err(Broken::ChunkOutput(2)), "below the committed rate");
+    assert_eq!(shifted(-fee), Err(Broken::ChunkOutput(2)), "no fee at all");
+    assert_eq!(shifted(most - fee - 5), Ok(()), "a bump within the limit");
+    assert_eq!(shifted(most - fee + 5), Err(Broken::ChunkOutput(2)), "well within the cap");
+}
+
+#[test]
+fn chunks_are_judged_by_their_committed_outputs_only() {
+    let case = case(vec![payees(5, 30_000), payees(2, 40_000)]);
+    let honest = case.psbt(0);
+    let refusal = |change: fn(&mut Vec<Vec<TxOut>>)| {
+        let mut chunks = case.batches.clone();
+        change(&mut chunks);
+        case.check_with(ROOT_BATCH, &chunks, &honest).unwrap_err()
+    };
+    assert_eq!(refusal(Vec::clear), Broken::Chunk(0));
+    assert_eq!(refusal(|c| c.truncate(1)), Broken::Chunk(1));
+    assert_eq!(refusal(|c| c.push(c[0].clone())), Broken::Chunk(2));
+    assert_eq!(refusal(|c| c.swap(0, 1)), Broken::Chunk(0));
+    assert_eq!(refusal(|c| c[1][0].value += Amount::ONE_SAT), Broken::Chunk(1));
+    assert_eq!(refusal(|c| c[1].truncate(1)), Broken::Chunk(1));
+    let refused = case.check_with(0, &case.batches, &case.psbt(1)).unwrap_err();
+    assert_eq!(refused, Broken::Chunks, "only a root transaction needs them");
+}
+
+#[test]
+fn a_fee_that_no_node_relays_is_refused() {
+    let case = case(vec![payees(5, 30_000)]);
+    let refused = case.refusal(|p| p.unsigned_tx.output[0].value += Amount::ONE_SAT);
+    assert!(matches!(refused, Broken::Fee { .. }), "{refused}");
+    let limits = Limits { min_fee_rate: 1_600, ..LIMITS };
+    let refused = check(&case.vault, &limits, &case.facts, 0, &[], &case.psbt(0)).unwrap_err();
+    assert!(matches!(refused, Broken::Fee { .. }), "{refused}");
 }
