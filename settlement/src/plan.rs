@@ -141,21 +141,21 @@ pub fn fee_ceil(vsize: u64, rate: u64) -> Result<u64, PlanError> {
 /// What spending one more output of a keychain costs, sats.
 ///
 /// # Errors
-/// When a descriptor fails or the fee does not fit 64 bits.
+/// When the fee does not fit 64 bits.
 pub fn input_fee_ceil(vault: &Vault, keychain: Keychain, rate: u64) -> Result<u64, PlanError> {
     // outpoint 36, empty script 1, sequence 4
-    let weight = vault.witness_weight(keychain)?.saturating_add(41 * 4);
+    let weight = vault.witness_weight(keychain).saturating_add(41 * 4);
     fee_ceil(weight.div_ceil(4), rate)
 }
 
 /// Virtual bytes of a transaction once signed: its own bytes and the heaviest witness each input can need.
 ///
 /// # Errors
-/// When a descriptor fails or the transaction is heavier than nodes relay.
+/// When the transaction is heavier than nodes relay.
 pub fn signed_vsize_ceil(vault: &Vault, planned: &PlannedTx) -> Result<u64, PlanError> {
     let mut weight = planned.tx.weight().to_wu().saturating_add(2);
     for coin in &planned.coins {
-        weight = weight.saturating_add(vault.witness_weight(coin.keychain)?);
+        weight = weight.saturating_add(vault.witness_weight(coin.keychain));
     }
     if weight > MAX_WEIGHT {
         return Err(PlanError::TooHeavy { batch: planned.batch, weight });

@@ -7,6 +7,8 @@
 
 pub mod check;
 pub mod config;
+#[cfg(test)]
+mod corpus;
 pub mod keys;
 pub mod server;
 pub mod store;
@@ -82,9 +84,7 @@ impl Signer {
         let spends = tx.input.first().map_or_else(OutPoint::null, |input| input.previous_output);
         self.store.record(request.epoch, request.batch, txid, root, spends).await?;
         info!(epoch = request.epoch, batch = request.batch, %txid, "signed");
-        // a PSBT of our own making: nothing of the caller's but the transaction we checked
-        let mut own = psbt::build(&self.vault, tx, &approved.coins, &approved.previous)
-            .map_err(Error::from)?;
+        let mut own = approved.psbt;
         sign_with(&self.key, &mut own)?;
         Ok(psbt::to_hex(&own))
     }

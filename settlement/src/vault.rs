@@ -41,6 +41,8 @@ pub struct Vault {
     network: Network,
     baton: Descriptor<DescriptorPublicKey>,
     treasury: Descriptor<DescriptorPublicKey>,
+    /// Witness weights of baton and treasury: the same at every index, and dear to find.
+    weights: [u64; 2],
 }
 
 /// Why a descriptor cannot be used.
@@ -66,11 +68,10 @@ impl Vault {
     /// When one does not parse, holds a private key, has no wildcard, is of another kind or network, or both are the
     /// same.
     pub fn parse(baton: &str, treasury: &str, network: Network) -> Result<Self, VaultError> {
-        let vault = Self {
-            network,
-            baton: one("baton", baton, network)?,
-            treasury: one("treasury", treasury, network)?,
-        };
+        let (baton, treasury) =
+            (one("baton", baton, network)?, one("treasury", treasury, network)?);
+        let weights = [weigh(&baton)?, weigh(&treasury)?];
+        let vault = Self { network, baton, treasury, weights };
         if vault.baton == vault.treasury {
             let why = "it is the same as the baton's".into();
             return Err(VaultError::Descriptor { which: "treasury", why });
@@ -124,15 +125,22 @@ impl Vault {
     }
 
     /// Most weight units that the witness of one input adds, its item count included.
-    ///
-    /// # Errors
-    /// When the descriptor cannot be satisfied.
-    pub fn witness_weight(&self, keychain: Keychain) -> Result<u64, VaultError> {
-        let weight = self.definite(keychain, 0)?.max_weight_to_satisfy();
-        let weight = weight
-            .map_err(|error| VaultError::Descriptor { which: "chosen", why: error.to_string() })?;
-        Ok(weight.to_wu().saturating_add(1))
+    #[must_use]
+    pub const fn witness_weight(&self, keychain: Keychain) -> u64 {
+        let [baton, treasury] = self.weights;
+        match keychain {
+            Keychain::Baton => baton,
+            Keychain::Treasury => treasury,
+        }
     }
+}
+
+fn weigh(descriptor: &Descriptor<DescriptorPublicKey>) -> Result<u64, VaultError> {
+    let at = descriptor.at_derivation_index(0).map_err(|_| VaultError::Index(0))?;
+    let weight = at
+        .max_weight_to_satisfy()
+        .map_err(|error| VaultError::Descriptor { which: "chosen", why: error.to_string() })?;
+    Ok(weight.to_wu().saturating_add(1))
 }
 
 fn one(

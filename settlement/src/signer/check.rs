@@ -12,6 +12,7 @@ use crate::{
     encode::{self, ROOT_BATCH},
     node::internal,
     plan::{PlannedTx, chunk_vsize_ceil, fee_ceil, signed_vsize_ceil},
+    psbt,
     vault::{Coin, Keychain, Vault},
 };
 
@@ -63,8 +64,8 @@ impl Limits {
 pub struct Approved {
     /// The inputs' coins, in order.
     pub coins: Vec<Coin>,
-    /// The transactions that created them.
-    pub previous: Vec<Transaction>,
+    /// A PSBT of our own making, equal to the one that was asked for.
+    pub psbt: Psbt,
 }
 
 /// The rule that a request breaks.
@@ -91,7 +92,7 @@ pub enum Broken {
     Twice(usize),
     #[error("input 0 is {0}, not the baton")]
     NotTheBaton(OutPoint),
-    #[error("input {0} is not among the committed funding")]
+    #[error("input {0} is not among the committed funding, or not in its order")]
     NotFunding(usize),
     #[error("input 0 is not output {0} of this epoch's root transaction")]
     NotTheChunk(u32),
@@ -115,6 +116,10 @@ pub enum Broken {
     Sums,
     #[error("the miner fee is {fee} sat for {vsize} vB: outside this signer's limits")]
     Fee { fee: u64, vsize: u64 },
+    #[error("input {0}: amounts, scripts, origins or signatures differ from this signer's picture")]
+    Fields(usize),
+    #[error("the PSBT holds more than a transaction and its inputs")]
+    Extras,
     #[error("the transaction cannot be measured: {0}")]
     Measure(String),
 }
@@ -154,28 +159,52 @@ pub fn check(
     } else {
         check_chunk_input(facts, batch, tx)?
     }
-    let mut approved = Approved { coins: Vec::new(), previous: Vec::new() };
+    let (mut coins, mut previous) = (Vec::new(), Vec::new());
     for (index, input) in psbt.inputs.iter().enumerate() {
         let expected = match (index, moves_baton) {
             (0, true) => Some((Keychain::Baton, facts.baton_index)),
             (0, false) => Some((Keychain::Baton, commitment.epoch)),
             _ => None,
         };
-        let (coin, previous) = coin_of(vault, tx, index, input, expected)?;
-        approved.coins.push(coin);
-        approved.previous.push(previous);
+        let (coin, created_by) = coin_of(vault, tx, index, input, expected)?;
+        coins.push(coin);
+        previous.push(created_by);
     }
     check_outputs(vault, facts, batch, tx)?;
     if batch == ROOT_BATCH {
         check_chunks(vault, limits, commitment, chunks, tx.output.get(2..).unwrap_or_default())?;
     }
-    check_fee(vault, limits, commitment.feeRate, batch, tx, &approved.coins)?;
-    Ok(approved)
+    check_fee(vault, limits, commitment.feeRate, batch, tx, &coins)?;
+    let psbt = same_as_ours(vault, psbt, &coins, &previous)?;
+    Ok(Approved { coins, psbt })
 }
 
-/// Input 0 is a baton, the others are committed funding, none twice.
+/// The PSBT as we would make it: every field of the one that is asked for must be the same, though only the transaction
+/// is signed. Amounts or scripts that differ would mean that somebody is misled, if not we.
+fn same_as_ours(
+    vault: &Vault,
+    asked: &Psbt,
+    coins: &[Coin],
+    previous: &[Transaction],
+) -> Result<Psbt, Broken> {
+    let ours = psbt::build(vault, &asked.unsigned_tx, coins, previous);
+    let ours = ours.map_err(|error| Broken::Measure(error.to_string()))?;
+    for (index, (own, theirs)) in ours.inputs.iter().zip(&asked.inputs).enumerate() {
+        // to name SIGHASH_ALL, the only kind that got here, is the same as to name none
+        let theirs = Input { sighash_type: own.sighash_type, ..theirs.clone() };
+        if *own != theirs {
+            return Err(Broken::Fields(index));
+        }
+    }
+    let mut rest = asked.clone();
+    rest.inputs.clone_from(&ours.inputs);
+    if rest == ours { Ok(ours) } else { Err(Broken::Extras) }
+}
+
+/// Input 0 is a baton, the others are committed funding in the committed order, none twice.
 fn check_inputs(facts: &Facts, tx: &Transaction) -> Result<(), Broken> {
     let mut seen = Vec::with_capacity(tx.input.len());
+    let mut funding = facts.commitment.funding.iter();
     for (index, input) in tx.input.iter().enumerate() {
         let place = input.previous_output;
         if seen.contains(&place) {
@@ -188,7 +217,6 @@ fn check_inputs(facts: &Facts, tx: &Transaction) -> Result<(), Broken> {
             }
             continue;
         }
-        let mut funding = facts.commitment.funding.iter();
         if !funding.any(|f| f.txid == internal(place.txid) && f.vout == place.vout) {
             return Err(Broken::NotFunding(index));
         }
