@@ -44,6 +44,8 @@ pub mod dry_run;
 
 pub mod export;
 
+pub mod statement;
+
 pub mod signer;
 
 pub mod script;

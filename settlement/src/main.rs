@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
+use alloy::primitives::Address;
 use bitcoin::Network;
 use clap::{Parser, Subcommand, ValueEnum};
 use domain::EpochId;
@@ -12,7 +13,7 @@ use settlement::{
     engine::Engine,
     export,
     halt::{HaltPoint, Halts},
-    http, script,
+    http, script, statement,
     store::Store,
     vault::{GENESIS_BATON, Keychain},
 };
@@ -64,6 +65,21 @@ enum Command {
         /// The epoch.
         #[arg(long)]
         epoch: u32,
+    },
+    /// Prints what every epoch credited and paid an account, from the database, held against the chain.
+    Statement {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The account, 0x...
+        #[arg(long)]
+        account: Address,
+        /// Comma-separated instead of JSON.
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+        /// JSON, as without this flag.
+        #[arg(long)]
+        json: bool,
     },
     /// Prints an address of the vault.
     Address {
@@ -129,6 +145,14 @@ async fn start() -> Result<()> {
                 println!("{}", serde_json::to_string(&each)?);
             }
             Ok(())
+        }
+        Command::Statement { config, account, csv, json: _ } => {
+            let statement = statement::statement(&Config::read(&config)?, account).await?;
+            if csv {
+                print!("{}", statement.to_csv());
+                return Ok(());
+            }
+            print(&statement)
         }
         Command::Address { config, which, index } => {
             let vault = Config::read(&config)?.vault()?;
