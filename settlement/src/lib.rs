@@ -46,6 +46,8 @@ pub mod export;
 
 pub mod statement;
 
+pub mod doctor;
+
 pub mod signer;
 
 pub mod script;

@@ -9,7 +9,7 @@ use domain::EpochId;
 use eyre::{Result, WrapErr};
 use settlement::{
     config::Config,
-    dry_run,
+    doctor, dry_run,
     engine::Engine,
     export,
     halt::{HaltPoint, Halts},
@@ -80,6 +80,13 @@ enum Command {
         /// JSON, as without this flag.
         #[arg(long)]
         json: bool,
+    },
+    /// Looks at configuration, chains, keys, signers, baton and reserve; says what is wrong and what to do. Exit code 1
+    /// if anything is.
+    Doctor {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
     },
     /// Prints an address of the vault.
     Address {
@@ -153,6 +160,16 @@ async fn start() -> Result<()> {
                 return Ok(());
             }
             print(&statement)
+        }
+        Command::Doctor { config } => {
+            let found = doctor::examine(&config).await;
+            for each in &found {
+                let mark = if each.ok { "ok     " } else { "problem" };
+                println!("{mark} {}: {}", each.name, each.words);
+            }
+            let problems = found.iter().filter(|each| !each.ok).count();
+            eyre::ensure!(problems == 0, "{problems} of {} checks found a problem", found.len());
+            Ok(())
         }
         Command::Address { config, which, index } => {
             let vault = Config::read(&config)?.vault()?;

@@ -131,6 +131,27 @@ impl Node {
         Ok(rate.ok().map(bitcoin::Amount::to_sat))
     }
 
+    /// What `getblockchaininfo` says.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn chain_info(&self) -> Result<Value, Error> {
+        self.call("getblockchaininfo", Vec::new()).await
+    }
+
+    /// Sats of an output that nothing in the chain or the mempool spends; `None` if it is spent or unknown.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn unspent(&self, place: bitcoin::OutPoint) -> Result<Option<u64>, Error> {
+        let asked = vec![json!(place.txid), json!(place.vout), json!(true)];
+        let answer = self.call("gettxout", asked).await?;
+        let Some(value) = answer.get("value") else { return Ok(None) };
+        let value =
+            bitcoin::Amount::from_str_in(&value.to_string(), bitcoin::Denomination::Bitcoin);
+        value.map(|value| Some(value.to_sat())).map_err(|error| Error::node("gettxout", error))
+    }
+
     /// Hands a transaction to the network.
     ///
     /// # Errors
