@@ -1,8 +1,7 @@
 //! Fleet reports signed by the dev oracle keys, for tests that need one without five signer processes.
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256},
-    providers::Provider,
+    primitives::{B256, Bytes, U256},
     signers::SignerSync,
     sol_types::{SolValue, eip712_domain},
 };
@@ -107,12 +106,4 @@ pub async fn enter_epoch(net: &Devnet, epoch: u32) -> Result<()> {
     net.evm.mine(3).await?;
     net.sync_clocks().await?;
     Ok(())
-}
-
-/// Ether balance, to see who pays for gas.
-///
-/// # Errors
-/// When the node does not answer.
-pub async fn ether(net: &Devnet, account: Address) -> Result<U256> {
-    Ok(net.evm.reader()?.get_balance(account).await?)
 }

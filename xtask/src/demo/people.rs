@@ -57,7 +57,7 @@ impl Payee {
 pub async fn register_addresses(world: &World) -> Result<BTreeMap<String, String>> {
     let mut addresses = BTreeMap::new();
     for (payee, kind) in PAYEES {
-        let address = new_address(world, &payee.name(), kind).await?;
+        let address = world.bitcoin.new_address(&payee.name(), kind).await?;
         let script = script_of(world, &address).await?;
         match payee {
             Payee::Holder(key) => {
@@ -74,20 +74,6 @@ pub async fn register_addresses(world: &World) -> Result<BTreeMap<String, String
         addresses.insert(payee.name(), address);
     }
     Ok(addresses)
-}
-
-/// A new address of a wallet on the BTC node; the wallet is made when missing.
-///
-/// # Errors
-/// When the node refuses.
-pub async fn new_address(world: &World, wallet: &str, kind: &str) -> Result<String> {
-    let node = &world.bitcoin;
-    let wallets = node.call("listwallets", json!([])).await?;
-    if !wallets.as_array().is_some_and(|all| all.iter().any(|name| name == wallet)) {
-        node.call("createwallet", json!([wallet])).await?;
-    }
-    let address = node.rpc.wallet(wallet).call("getnewaddress", json!(["", kind])).await?;
-    Ok(address.as_str().ok_or_else(|| eyre!("no address"))?.to_owned())
 }
 
 /// The script of an address, from the same service that the page asks, so that a wrong network is refused there.

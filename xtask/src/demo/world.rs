@@ -68,8 +68,10 @@ impl World {
         let treasury = services::treasury_addresses(&dir, &evm, &bitcoin, &descriptors, &ports)?;
         let exchange = outside::start_exchange(&dir, &bitcoin, &bch, &treasury.withdrawals).await?;
         let deposits = outside::deposit_address(&exchange, "BCH").await?;
-        let (operator, coins) =
-            (wallet(&bitcoin, "operator").await?, wallet(&bitcoin, "exchange").await?);
+        let (operator, coins) = (
+            bitcoin.new_address("operator", "bech32").await?,
+            bitcoin.new_address("exchange", "bech32").await?,
+        );
         let others = [(operator, FIRST_BLOCKS.0), (coins, FIRST_BLOCKS.1)];
         let btc_pool =
             outside::start_pool(&dir, "BTC", &bitcoin, &treasury.pool, FIRST_BLOCKS.2, &others)
@@ -132,29 +134,19 @@ impl World {
     /// Pays the first baton from the operator's coins and tells the ledger about it.
     async fn first_baton(&self) -> Result<()> {
         let address = self.commands.baton_address()?;
-        let amount = format!("{}.{:08}", RESERVE / 100_000_000, RESERVE % 100_000_000);
+        let (txid, vout) = self.bitcoin.pay_from("operator", &address, RESERVE).await?;
         let operator = self.bitcoin.rpc.wallet("operator");
-        let txid = operator.call("sendtoaddress", json!([address, amount])).await?;
         self.wait_until("the first baton's confirmation", async || {
             let transaction = operator.call("gettransaction", json!([txid])).await?;
             Ok(transaction["confirmations"].as_i64().is_some_and(|n| n > 0))
         })
         .await?;
-        let transaction = self.bitcoin.call("getrawtransaction", json!([txid, 1])).await?;
-        let outputs = transaction["vout"].as_array().cloned().unwrap_or_default();
-        let vout =
-            outputs.iter().position(|out| out["scriptPubKey"]["address"] == address.as_str());
-        let vout =
-            u32::try_from(vout.ok_or_else(|| eyre!("the baton is not in its transaction"))?)?;
-        let mut hash: B256 = txid.as_str().unwrap_or_default().parse()?;
+        let mut hash: B256 = txid.parse()?;
         hash.0.reverse();
         let ledger =
             IEpochLedger::new(self.deployment.epoch_ledger, self.evm.as_key(DevKey::Operator)?);
         evm::land("setBaton", ledger.setBaton(hash, vout)).await?;
-        say::done(&format!(
-            "the first baton, with {RESERVE} sat for fees, is {}:{vout}",
-            txid.as_str().unwrap_or_default()
-        ));
+        say::done(&format!("the first baton, with {RESERVE} sat for fees, is {txid}:{vout}"));
         Ok(())
     }
 
@@ -266,16 +258,6 @@ async fn chains(dir: &Path) -> Result<(Arc<Anvil>, Arc<Bitcoind>, Arc<Bitcoind>)
     let bitcoin = Bitcoind::start(dir, "bitcoin", 18_343, genesis).await?;
     let bch = Bitcoind::start(dir, "bitcoin-cash", 18_343, genesis).await?;
     Ok((Arc::new(evm), Arc::new(bitcoin), Arc::new(bch)))
-}
-
-/// Makes a wallet and returns an address of it.
-async fn wallet(node: &Bitcoind, name: &str) -> Result<String> {
-    let wallets = node.call("listwallets", json!([])).await?;
-    if !wallets.as_array().is_some_and(|all| all.iter().any(|it| it == name)) {
-        node.call("createwallet", json!([name])).await?;
-    }
-    let address = node.rpc.wallet(name).call("getnewaddress", json!([])).await?;
-    Ok(address.as_str().ok_or_else(|| eyre!("no address"))?.to_owned())
 }
 
 /// Empties the demo's folder, unless another demo runs in it or it holds something else.

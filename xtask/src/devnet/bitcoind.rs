@@ -91,14 +91,36 @@ impl Bitcoind {
     /// # Errors
     /// When the node refuses.
     pub async fn pay(&self, address: &str, sats: u64) -> Result<(String, u32)> {
+        self.pay_from("faucet", address, sats).await
+    }
+
+    /// The same from another wallet of the node.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    pub async fn pay_from(&self, wallet: &str, address: &str, sats: u64) -> Result<(String, u32)> {
         let amount = format!("{}.{:08}", sats / 100_000_000, sats % 100_000_000);
-        let txid = self.faucet().call("sendtoaddress", json!([address, amount])).await?;
+        let wallet = self.rpc.wallet(wallet);
+        let txid = wallet.call("sendtoaddress", json!([address, amount])).await?;
         let txid = txid.as_str().ok_or_else(|| eyre!("no txid"))?.to_owned();
         let tx = self.rpc.call("getrawtransaction", json!([txid, 1])).await?;
         let outputs = tx["vout"].as_array().cloned().unwrap_or_default();
         let ours = outputs.iter().position(|out| out["scriptPubKey"]["address"] == address);
         let index = ours.ok_or_else(|| eyre!("{txid} does not pay {address}"))?;
         Ok((txid, u32::try_from(index)?))
+    }
+
+    /// A new address of a wallet on this node, `kind` as the node names it; the wallet is made when missing.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    pub async fn new_address(&self, wallet: &str, kind: &str) -> Result<String> {
+        let wallets = self.call("listwallets", json!([])).await?;
+        if !wallets.as_array().is_some_and(|all| all.iter().any(|name| name == wallet)) {
+            self.call("createwallet", json!([wallet])).await?;
+        }
+        let address = self.rpc.wallet(wallet).call("getnewaddress", json!(["", kind])).await?;
+        Ok(address.as_str().ok_or_else(|| eyre!("no address"))?.to_owned())
     }
 
     /// Height of the best chain.
