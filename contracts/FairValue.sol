@@ -6,6 +6,7 @@ import {FixedPointMathLib as Math} from "solady/utils/FixedPointMathLib.sol";
 import {IFairValue} from "./interfaces/IFairValue.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
 import {ISeriesRegistry} from "./interfaces/ISeriesRegistry.sol";
+import {LiveBacking} from "./libraries/LiveBacking.sol";
 import {ReportHash} from "./libraries/ReportHash.sol";
 import {ValueMath} from "./libraries/ValueMath.sol";
 
@@ -18,13 +19,17 @@ contract FairValue is IFairValue, AccessManaged {
         uint128 work;
     }
 
-    /// @dev hardware price as last quoted, and how many reports are in the income ring
+    /// @dev hardware price as last quoted, the income ring's next place, and the run of `LiveBacking`, in one word:
+    /// `unbacked:8 | above:8 | below:8 | next:8 | earned:8 | observedAt:32 | hardwareEpoch:32 | hardwarePrice:128`
     struct History {
         uint128 hardwarePrice;
         uint32 hardwareEpoch;
         uint32 observedAt;
         bool earned;
         uint8 next;
+        uint8 below;
+        uint8 above;
+        bool unbacked;
         Income[3] ring;
     }
 
@@ -55,6 +60,16 @@ contract FairValue is IFairValue, AccessManaged {
 
     /// @inheritdoc IFairValue
     function setParams(uint16 series, Params calldata newParams) external restricted {
+        _setParams(series, newParams);
+    }
+
+    /// @inheritdoc IFairValue
+    function setSchedule(uint16 series, Params calldata newParams) external {
+        if (msg.sender != ISeriesRegistry(registry).upgrader()) revert OnlyUpgrader(msg.sender);
+        _setParams(series, newParams);
+    }
+
+    function _setParams(uint16 series, Params calldata newParams) private {
         if (series == 0 || series > ISeriesRegistry(registry).seriesCount()) revert UnknownSeries(series);
         if (
             newParams.initialValue == 0 || newParams.scrapPpm > ValueMath.PPM || newParams.decayPpm > ValueMath.PPM
@@ -87,6 +102,7 @@ contract FairValue is IFairValue, AccessManaged {
         ISeriesRegistry.Series memory s = ISeriesRegistry(registry).series(line.series);
         Params memory p = _params[line.series];
         uint256 end = (uint256(report.epoch) + 1) * _EPOCH;
+        _watch(mem, report.epoch, young ? 0 : report.epoch - v.epoch - 1, line, s);
 
         uint256 schedule = ValueMath.schedule(p, end > s.serviceDate ? end - s.serviceDate : 0);
         uint256 hardware = mem.hardwarePrice == 0 || mem.hardwareEpoch + _HARDWARE_EPOCHS < report.epoch
@@ -103,6 +119,21 @@ contract FairValue is IFairValue, AccessManaged {
         v.previous = young ? uint128(raw) : v.published;
         v.published = uint128(ValueMath.clamp(raw, v.previous));
         emit Valued(line.series, report.epoch, v, report.quotePerBtc);
+    }
+
+    /// @dev Here, because a sale needs a value of the last report anyway: there is nothing to call beside, or to leave out.
+    function _watch(
+        History storage mem,
+        uint32 epoch,
+        uint256 missed,
+        IFleetOracle.SeriesReport memory line,
+        ISeriesRegistry.Series memory s
+    ) private {
+        bool was = mem.unbacked;
+        LiveBacking.Run memory run = LiveBacking.Run(mem.below, mem.above, was);
+        run = LiveBacking.next(run, missed, line.liveHashrate, uint256(s.hashratePerUnit) * s.backedUnits);
+        (mem.below, mem.above, mem.unbacked) = (run.below, run.above, run.unbacked);
+        if (run.unbacked != was) emit BackingChanged(line.series, epoch, run.unbacked);
     }
 
     /// @dev Keeps what later reports need of this one.
@@ -161,6 +192,12 @@ contract FairValue is IFairValue, AccessManaged {
         Valuation memory v = valuation(series);
         uint256 sats = Math.max(v.raw, Math.max(v.published, v.previous));
         return Math.divUp(sats * Math.max(_prices.current, _prices.previous), ValueMath.BTC_Q32);
+    }
+
+    /// @inheritdoc IFairValue
+    function backing(uint16 series) external view returns (bool, uint8, uint8) {
+        History storage mem = _histories[series];
+        return (mem.unbacked, mem.below, mem.above);
     }
 
     /// @inheritdoc IFairValue

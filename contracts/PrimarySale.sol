@@ -53,6 +53,8 @@ contract PrimarySale is IPrimarySale, Stoppable {
     {
         if (units == 0) revert ZeroUnits();
         if (!court.bonded()) revert Underbonded();
+        (bool unbacked,,) = fairValue.backing(series);
+        if (unbacked) revert Unbacked(series);
         quote = quoteBuy(series, units);
         if (quote > maxQuote) revert MaxQuoteExceeded(quote, maxQuote);
         ITwabToken unit = ITwabToken(registry.series(series).unit);

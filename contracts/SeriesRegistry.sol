@@ -5,6 +5,7 @@ import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManage
 import {EIP712} from "solady/utils/EIP712.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
 import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
+import {IRegistrarBond} from "./interfaces/IRegistrarBond.sol";
 import {ISeriesRegistry} from "./interfaces/ISeriesRegistry.sol";
 import {ITwabToken} from "./interfaces/ITwabToken.sol";
 import {Stoppable} from "./Stoppable.sol";
@@ -26,14 +27,31 @@ contract SeriesRegistry is ISeriesRegistry, EIP712, Stoppable {
     /// @inheritdoc ISeriesRegistry
     address public immutable court;
     /// @inheritdoc ISeriesRegistry
+    address public immutable upgrader;
+    /// @inheritdoc ISeriesRegistry
+    address public immutable registrarBond;
+    /// @inheritdoc ISeriesRegistry
     uint16 public seriesCount;
     /// @inheritdoc ISeriesRegistry
     mapping(address account => bool) public isVenue;
     /// @inheritdoc ISeriesRegistry
     mapping(uint16 id => uint32) public batchCount;
+    /// @inheritdoc ISeriesRegistry
+    mapping(uint16 id => uint160) public hashrateOf;
     mapping(uint16 id => Series) private _series;
+    /// @dev one word: `retired:8 | hashrate:160 | machines:32 | series:16`
+    mapping(bytes32 root => SerialRoot) private _roots;
 
-    constructor(address authority, address oracle_, address primarySale_, address court_) AccessManaged(authority) {
+    constructor(
+        address authority,
+        address oracle_,
+        address primarySale_,
+        address court_,
+        address upgrader_,
+        address registrarBond_
+    ) AccessManaged(authority) {
+        upgrader = upgrader_;
+        registrarBond = registrarBond_;
         oracle = oracle_;
         court = court_;
         primarySale = primarySale_;
@@ -67,15 +85,75 @@ contract SeriesRegistry is ISeriesRegistry, EIP712, Stoppable {
         if (!ILedgerCourt(court).bonded()) revert Underbonded();
         uint32 nonce = batchCount[batch.series];
         if (batch.nonce != nonce) revert WrongNonce(nonce, batch.nonce);
-        if (batch.units == 0 || batch.machines == 0) revert EmptyBatch();
+        if (batch.units == 0 || batch.machines == 0 || batch.machineRoot == 0) revert EmptyBatch();
+        if (!IRegistrarBond(registrarBond).mayMint(batch.series)) revert MintStopped(batch.series);
         IFleetOracle(oracle).checkQuorum(batchDigest(batch), signatures);
 
         batchCount[batch.series] = nonce + 1;
+        _addRoot(batch.series, batch.machineRoot, batch.machines, uint160(batch.units) * s.hashratePerUnit);
         s.backedUnits += batch.units;
         s.machines += batch.machines;
         s.lastMachineRoot = batch.machineRoot;
         emit BatchRegistered(batch.series, nonce, batch);
         ITwabToken(s.unit).mint(primarySale, batch.units);
+    }
+
+    /* UPGRADES */
+
+    /// @inheritdoc ISeriesRegistry
+    function upgrade(uint16 id, bytes32 retiredRoot, Hardware calldata hardware)
+        external
+        returns (uint64 before, uint64 afterwards)
+    {
+        if (msg.sender != upgrader) revert OnlyUpgrader(msg.sender);
+        checkUpgrade(id, retiredRoot, hardware);
+        Series storage s = _series[id];
+        SerialRoot storage old = _roots[retiredRoot];
+        old.retired = true;
+        hashrateOf[id] -= old.hashrate;
+        _addRoot(id, hardware.machineRoot, hardware.machines, uint160(hardware.hashrate) * 1e18);
+        before = s.hashratePerUnit;
+        uint256 perUnit = uint256(hashrateOf[id]) / s.backedUnits;
+        if (perUnit == 0) revert ZeroHashrate();
+        if (perUnit > type(uint64).max) revert HashrateTooLarge(perUnit);
+        afterwards = uint64(perUnit);
+
+        s.generation = hardware.generation;
+        s.hashratePerUnit = afterwards;
+        s.millijoulePerTerahash = hardware.millijoulePerTerahash;
+        s.serviceDate = hardware.serviceDate;
+        s.opexPerUnit = hardware.opexPerUnit;
+        s.machines = s.machines - old.machines + hardware.machines;
+        s.lastMachineRoot = hardware.machineRoot;
+        uint32 nonce = batchCount[id]++;
+        emit HardwareChanged(id, nonce, retiredRoot, hardware, before, afterwards, s.machines);
+    }
+
+    /// @inheritdoc ISeriesRegistry
+    function checkUpgrade(uint16 id, bytes32 retiredRoot, Hardware calldata hardware) public view {
+        SerialRoot storage old = _roots[retiredRoot];
+        if (old.series != id || id == 0 || old.retired) revert NotALiveRoot(id, retiredRoot);
+        if (hardware.generation < _series[id].generation) {
+            revert GenerationFell(_series[id].generation, hardware.generation);
+        }
+        if (hardware.machines == 0 || hardware.machineRoot == 0 || hardware.hashrate == 0) revert EmptyBatch();
+        uint16 taken = _roots[hardware.machineRoot].series;
+        if (taken != 0) revert RootTaken(hardware.machineRoot, taken);
+    }
+
+    /// @dev `hashrate` is H/s times 1e18.
+    function _addRoot(uint16 id, bytes32 root, uint32 machines, uint160 hashrate) private {
+        uint16 taken = _roots[root].series;
+        if (taken != 0) revert RootTaken(root, taken);
+        _roots[root] = SerialRoot(id, machines, hashrate, false);
+        hashrateOf[id] += hashrate;
+    }
+
+    /* VENUES AND VIEWS */
+
+    /// @inheritdoc ISeriesRegistry
+    function rootOf(bytes32 root) external view returns (SerialRoot memory) {
+        return _roots[root];
     }
 
     /// @inheritdoc ISeriesRegistry

@@ -41,11 +41,16 @@ interface IFairValue {
     error NoValue(uint16 series);
     error UnknownSeries(uint16 series);
     error BadParams(uint16 series);
+    error OnlyUpgrader(address caller);
 
     event Valued(uint16 indexed series, uint32 indexed epoch, Valuation valuation, uint64 quotePerBtc);
     event ParamsSet(uint16 indexed series, Params params);
+    /// @notice The primary sale of the series stops or goes on.
+    event BackingChanged(uint16 indexed series, uint32 indexed epoch, bool unbacked);
 
     function setParams(uint16 series, Params calldata params) external;
+    /// @notice The schedule of a new generation, as the quorum attested it with the upgrade. Only the registry's upgrader.
+    function setSchedule(uint16 series, Params calldata params) external;
     /// @notice Values every series of a posted report; `reportData` is `abi.encode(FleetReport)` and must hash to what
     /// the oracle stored. Anyone may call, once per epoch.
     function update(bytes calldata reportData) external;
@@ -55,6 +60,10 @@ interface IFairValue {
     /// @notice Quote units per whole unit, rounded up, at the higher of the last two prices of BTC.
     function askBase(uint16 series) external view returns (uint256);
     function params(uint16 series) external view returns (Params memory);
+    /// @notice True after 21 epochs on end in which the reported live H/s was below 90 % of H/s per unit x backed units,
+    /// until 21 epochs on end in which it was not. An epoch without a valued report counts as below. `below` and `above`
+    /// are the length of the present run, at most 21.
+    function backing(uint16 series) external view returns (bool unbacked, uint8 below, uint8 above);
     function registry() external view returns (address);
     function oracle() external view returns (address);
     /// @notice True while the last valued report is no older than 1.25 epochs, counted from the end of its epoch or from

@@ -8,6 +8,8 @@ interface IPrimarySale {
     error NothingToSell(uint16 series, uint256 available);
     error StaleValue(uint16 series);
     error ZeroUnits();
+    /// @notice Too few of the series' machines have been hashing for 21 epochs.
+    error Unbacked(uint16 series);
     /// @notice The operator's bond is too small for recent payouts.
     error Underbonded();
 

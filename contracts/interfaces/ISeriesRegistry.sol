@@ -52,6 +52,30 @@ interface ISeriesRegistry {
         uint32 nonce;
     }
 
+    /// @notice Machines under a Merkle root, of a batch or of an upgrade.
+    struct SerialRoot {
+        /// zero: never registered
+        uint16 series;
+        uint32 machines;
+        /// nameplate H/s times 1e18, exact
+        uint160 hashrate;
+        /// replaced by an upgrade
+        bool retired;
+    }
+
+    /// @notice What an upgrade puts in place of a retired root. Per-unit values are the whole series' from then on.
+    struct Hardware {
+        uint16 generation;
+        bytes32 modelHash;
+        bytes32 machineRoot;
+        uint32 machines;
+        /// hashes per second of all new machines
+        uint128 hashrate;
+        uint32 millijoulePerTerahash;
+        uint40 serviceDate;
+        uint64 opexPerUnit;
+    }
+
     error UnknownSeries(uint16 series);
     error WrongNonce(uint32 expected, uint32 found);
     error EmptyBatch();
@@ -59,6 +83,14 @@ interface ISeriesRegistry {
     error ZeroHashrate();
     /// @notice The operator's bond is too small for recent payouts: no unit is minted until it is raised.
     error Underbonded();
+    /// @notice A serial of the series was shown to be registered twice, or the registrar's deposit is too small.
+    error MintStopped(uint16 series);
+    /// @notice A root is registered once, ever.
+    error RootTaken(bytes32 root, uint16 series);
+    error NotALiveRoot(uint16 series, bytes32 root);
+    error GenerationFell(uint16 now_, uint16 proposed);
+    error OnlyUpgrader(address caller);
+    error HashrateTooLarge(uint256 perUnit);
     /// @notice A leaf of the payout ledger has room for 16 series.
     error TooManySeries();
 
@@ -66,10 +98,31 @@ interface ISeriesRegistry {
     event VenueAdded(address venue);
     event BatchRegistered(uint16 indexed series, uint32 indexed nonce, Batch batch);
 
+    /// @notice `batchCount` counts it too, so that attestations of batches at the old H/s per unit are void.
+    event HardwareChanged(
+        uint16 indexed series,
+        uint32 indexed nonce,
+        bytes32 indexed retiredRoot,
+        Hardware hardware,
+        uint64 hashratePerUnitBefore,
+        uint64 hashratePerUnitAfter,
+        uint32 seriesMachines
+    );
+
     /// @notice Deploys the series' unit token. Restricted to the operator role.
     function createSeries(SeriesParams calldata params) external returns (uint16 series, address unit);
     /// @notice Mints `batch.units` to the primary sale. `signatures` by distinct signers, signer addresses ascending.
     function registerBatch(Batch calldata batch, bytes[] calldata signatures) external;
+    /// @notice Retires a root and registers another in its place. H/s per unit becomes the nameplate H/s of all live
+    /// machines / backed units, rounded down. Touches no token. Only the upgrader.
+    function upgrade(uint16 id, bytes32 retiredRoot, Hardware calldata hardware)
+        external
+        returns (uint64 hashratePerUnitBefore, uint64 hashratePerUnitAfter);
+    /// @notice Reverts with the reason if such an upgrade cannot be.
+    function checkUpgrade(uint16 id, bytes32 retiredRoot, Hardware calldata hardware) external view;
+    function rootOf(bytes32 root) external view returns (SerialRoot memory);
+    /// @notice Nameplate H/s of all live machines, times 1e18.
+    function hashrateOf(uint16 id) external view returns (uint160);
     function series(uint16 id) external view returns (Series memory);
     /// @notice The series' token; zero if there is no such series.
     function unitOf(uint16 id) external view returns (address);
@@ -85,4 +138,7 @@ interface ISeriesRegistry {
     function isVenue(address account) external view returns (bool);
     function primarySale() external view returns (address);
     function oracle() external view returns (address);
+    function upgrader() external view returns (address);
+    /// @notice Holds the deposit for duplicate serials.
+    function registrarBond() external view returns (address);
 }

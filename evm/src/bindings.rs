@@ -65,6 +65,14 @@ sol!(
 );
 sol!(
     #[sol(rpc, all_derives)]
+    "../contracts/interfaces/ISeriesUpgrader.sol"
+);
+sol!(
+    #[sol(rpc, all_derives)]
+    "../contracts/interfaces/IRegistrarBond.sol"
+);
+sol!(
+    #[sol(rpc, all_derives)]
     "../contracts/interfaces/IDemoQuote.sol"
 );
 

@@ -42,6 +42,10 @@ pub struct Deployment {
     pub ledger_court: Address,
     /// What challenges compute credit with.
     pub credit_rule: Address,
+    /// Generation changes and the escrow of scrap proceeds.
+    pub series_upgrader: Address,
+    /// Deposit for duplicate serials.
+    pub registrar_bond: Address,
     /// Contracts of each series, by id.
     pub series: Vec<SeriesContracts>,
 }
@@ -107,6 +111,8 @@ impl Deployment {
             self.fleet_oracle,
             self.payout_registry,
             self.epoch_ledger,
+            self.series_upgrader,
+            self.registrar_bond,
         ];
         for series in &self.series {
             all.extend([

@@ -15,11 +15,15 @@ import {LpVault} from "../../contracts/LpVault.sol";
 import {PayoutRegistry} from "../../contracts/PayoutRegistry.sol";
 import {PositionMarket} from "../../contracts/PositionMarket.sol";
 import {PrimarySale} from "../../contracts/PrimarySale.sol";
+import {RegistrarBond} from "../../contracts/RegistrarBond.sol";
 import {SeriesRegistry} from "../../contracts/SeriesRegistry.sol";
+import {SeriesUpgrader} from "../../contracts/SeriesUpgrader.sol";
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {IFairValue} from "../../contracts/interfaces/IFairValue.sol";
 import {ILedgerCourt} from "../../contracts/interfaces/ILedgerCourt.sol";
 import {ISeriesRegistry} from "../../contracts/interfaces/ISeriesRegistry.sol";
+import {IRegistrarBond} from "../../contracts/interfaces/IRegistrarBond.sol";
+import {ISeriesUpgrader} from "../../contracts/interfaces/ISeriesUpgrader.sol";
 import {IStoppable} from "../../contracts/interfaces/IStoppable.sol";
 import {Production} from "../../contracts/libraries/Production.sol";
 import {Vm} from "../../tests/contracts/utils/Vm.sol";
@@ -42,6 +46,8 @@ contract Deploy {
         BitcoinRelay bitcoinRelay;
         LedgerCourt ledgerCourt;
         CreditRule creditRule;
+        SeriesUpgrader seriesUpgrader;
+        RegistrarBond registrarBond;
     }
 
     struct Line {
@@ -119,7 +125,14 @@ contract Deploy {
             uint8(_VM.parseJsonUint(json, ".quorum")),
             uint32(block.timestamp / 28_800)
         );
-        s.seriesRegistry = new SeriesRegistry(address(manager), address(s.fleetOracle), sale, court);
+        s.seriesRegistry = new SeriesRegistry(
+            address(manager),
+            address(s.fleetOracle),
+            sale,
+            court,
+            _VM.computeCreateAddress(deployer, nonce + 8),
+            _VM.computeCreateAddress(deployer, nonce + 9)
+        );
         s.fairValue = new FairValue(address(manager), registry, address(s.fleetOracle));
         s.primarySale = new PrimarySale(
             address(manager), registry, address(s.fairValue), address(s.payoutRegistry), s.quote, court
@@ -150,7 +163,19 @@ contract Deploy {
             _VM.parseJsonUint(json, ".bond.demandDepositWei")
         );
         if (address(s.ledgerCourt) != court) revert WrongPrediction(court, address(s.ledgerCourt));
+        _machines(s, _VM.parseJsonUint(json, ".bond.registrar"));
         s.seriesRegistry.addVenue(address(s.positionMarket));
+    }
+
+    /// @dev What the registry named before it was there.
+    function _machines(System storage s, uint256 minimum) private {
+        SeriesRegistry registry = s.seriesRegistry;
+        s.seriesUpgrader = new SeriesUpgrader(s.accessManager, address(registry), address(s.fairValue), s.quote);
+        s.registrarBond = new RegistrarBond(s.accessManager, address(registry), s.quote, minimum);
+        address found = address(s.seriesUpgrader);
+        if (found != registry.upgrader()) revert WrongPrediction(registry.upgrader(), found);
+        found = address(s.registrarBond);
+        if (found != registry.registrarBond()) revert WrongPrediction(registry.registrarBond(), found);
     }
 
     /* SERIES */
@@ -238,6 +263,9 @@ contract Deploy {
         _allow(manager, address(s.ledgerCourt), OPERATOR, ILedgerCourt.announceWithdrawal.selector);
         _allow(manager, address(s.ledgerCourt), OPERATOR, ILedgerCourt.withdraw.selector);
         _allow(manager, address(s.seriesRegistry), OPERATOR, ISeriesRegistry.createSeries.selector);
+        _allow(manager, address(s.seriesUpgrader), OPERATOR, ISeriesUpgrader.propose.selector);
+        _allow(manager, address(s.registrarBond), OPERATOR, IRegistrarBond.announceWithdrawal.selector);
+        _allow(manager, address(s.registrarBond), OPERATOR, IRegistrarBond.withdraw.selector);
         _allow(manager, address(s.primarySale), OPERATOR, PrimarySale.setPayoutScript.selector);
         _allow(manager, address(s.primarySale), OPERATOR, PrimarySale.withdraw.selector);
         _allow(manager, address(s.epochLedger), PARAMETERS, IEpochLedger.addWrapper.selector);
@@ -289,7 +317,9 @@ contract Deploy {
         out = string.concat(out, _field("epochLedger", address(s.epochLedger)));
         out = string.concat(out, _field("bitcoinRelay", address(s.bitcoinRelay)));
         out = string.concat(out, _field("ledgerCourt", address(s.ledgerCourt)));
-        out = string.concat(out, _field("creditRule", address(s.creditRule)), ",\n  \"series\": [");
+        out = string.concat(out, _field("creditRule", address(s.creditRule)));
+        out = string.concat(out, _field("seriesUpgrader", address(s.seriesUpgrader)));
+        out = string.concat(out, _field("registrarBond", address(s.registrarBond)), ",\n  \"series\": [");
         for (uint256 i = 0; i < _lines.length; ++i) {
             out = string.concat(out, i == 0 ? "\n" : ",\n", _lineOutput(_lines[i]));
         }

@@ -103,6 +103,8 @@ async fn chain(first: World, second: World) -> Chain {
         "bitcoinRelay",
         "ledgerCourt",
         "creditRule",
+        "seriesUpgrader",
+        "registrarBond",
     ] {
         text[name] = json!(LEDGER);
     }

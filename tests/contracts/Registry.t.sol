@@ -128,7 +128,7 @@ contract RegistryTest is Fixture {
         _registry.addVenue(address(0x9001));
         vm.stopPrank();
         ISeriesRegistry.Batch memory batch = batchOf(10e18);
-        (batch.series, batch.nonce) = (id, 0);
+        (batch.series, batch.nonce, batch.machineRoot) = (id, 0, keccak256("others"));
         _registry.registerBatch(batch, signed(_registry.batchDigest(batch), 2));
         HashrateUnit u = HashrateUnit(token);
         address sale = address(sys.primarySale);

@@ -85,7 +85,7 @@ pub async fn register_batch(net: &Devnet, units: u64, machines: u32) -> Result<(
         series: 1,
         machines,
         units: alloy::primitives::aliases::U96::from(wei),
-        machineRoot: B256::repeat_byte(7),
+        machineRoot: alloy::primitives::keccak256(nonce.to_be_bytes()),
         evidence: B256::ZERO,
         nonce,
     };

@@ -162,6 +162,25 @@ impl Chain {
             .collect()
     }
 
+    /// Logs of each transaction, whoever emitted them.
+    ///
+    /// # Errors
+    /// When a receipt is missing.
+    pub async fn receipts(&self, hashes: &[B256]) -> Result<Vec<Vec<Log>>, Error> {
+        let asked = hashes.iter().map(|hash| ("eth_getTransactionReceipt", json!([hash])));
+        self.rpc
+            .all(asked.collect())
+            .await?
+            .into_iter()
+            .map(|answer| {
+                let value =
+                    answer.map_err(|why| Error::Refused { doing: "a receipt".into(), why })?;
+                let logs = value.get("logs").cloned().unwrap_or_default();
+                serde_json::from_value(logs).map_err(|error| Error::decode("receipt", error))
+            })
+            .collect()
+    }
+
     /// Calldata of each transaction, with its target.
     ///
     /// # Errors

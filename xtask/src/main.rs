@@ -29,6 +29,9 @@ enum Command {
         /// First port to try for the page and the API.
         #[arg(long, default_value_t = 8080)]
         port: u16,
+        /// What is played before the demo stays up.
+        #[arg(long, value_enum, default_value_t = demo::Story::Payday)]
+        story: demo::Story,
         /// Log level of the demo itself; services log to files in the folder.
         #[arg(long, default_value = "warn")]
         log: String,
@@ -53,7 +56,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     match Cli::parse().command {
-        Command::Up { once, dir, port, log } => {
+        Command::Up { once, dir, port, story, log } => {
             tracing_subscriber::fmt()
                 .with_env_filter(tracing_subscriber::EnvFilter::try_new(&log)?)
                 .with_writer(std::io::stderr)
@@ -62,7 +65,7 @@ async fn run() -> Result<()> {
             let dir = dir.unwrap_or_else(|| paths::root().join(".demo"));
             let stop = CancellationToken::new();
             tokio::spawn(stop_on_signal(stop.clone()));
-            demo::up(&demo::Options { once, dir, port }, stop).await
+            demo::up(&demo::Options { once, dir, port, story }, stop).await
         }
         Command::Bench { area } => tokio::task::spawn_blocking(move || bench::run(&area)).await?,
     }

@@ -27,6 +27,43 @@ pub(super) struct Series {
     backed_units: String,
     machines: Dec,
     last_machine_root: Option<String>,
+    /// 1 while too few machines have hashed for 21 epochs: the primary sale is stopped.
+    unbacked: Dec,
+}
+
+/// What the machines of a series did in the last report, against what its units were promised.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Backing {
+    series: Dec,
+    epoch: Dec,
+    live_hashrate: String,
+    /// Rounded down; absent while nothing is backed.
+    percent: Option<String>,
+}
+
+/// A change of the machines' generation.
+#[derive(Debug, FromRow, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Upgrade {
+    series: Dec,
+    nonce: Dec,
+    state: String,
+    vendor: String,
+    retired_root: String,
+    machine_root: String,
+    generation: Dec,
+    model: String,
+    machines: Dec,
+    hashrate: String,
+    price: String,
+    arrived: String,
+    carried: String,
+    ready_at: Dec,
+    hashrate_per_unit_before: Option<String>,
+    hashrate_per_unit_after: Option<String>,
+    remainder: Option<String>,
+    txid: String,
 }
 
 #[derive(Debug, FromRow, Serialize)]
@@ -47,16 +84,47 @@ pub(super) struct MachineBatch {
 pub(super) struct SeriesList {
     series: Vec<Series>,
     machine_batches: Vec<MachineBatch>,
+    backing: Vec<Backing>,
+    upgrades: Vec<Upgrade>,
 }
 
 pub(super) async fn list(State(app): Shared) -> Answer<SeriesList> {
     let mut snapshot = app.snapshot().await?;
-    let series =
+    let series: Vec<Series> =
         sqlx::query_as("select * from series order by id").fetch_all(&mut *snapshot.db).await?;
+    let mut backing = Vec::new();
+    for one in &series {
+        backing.extend(backing_of(&mut snapshot.db, one).await?);
+    }
+    let upgrades = sqlx::query_as("select * from upgrades order by series, nonce")
+        .fetch_all(&mut *snapshot.db)
+        .await?;
     let machine_batches = sqlx::query_as("select * from machine_batches order by series, nonce")
         .fetch_all(&mut *snapshot.db)
         .await?;
-    snapshot.reply(SeriesList { series, machine_batches })
+    snapshot.reply(SeriesList { series, machine_batches, backing, upgrades })
+}
+
+/// By the last report that has a line of the series; none before it.
+async fn backing_of(
+    db: &mut SqliteConnection,
+    series: &Series,
+) -> Result<Option<Backing>, Problem> {
+    let row: Option<(i64, String)> = sqlx::query_as(
+        "select epoch, live_hashrate from report_series where series = ? order by epoch desc, round desc limit 1",
+    )
+    .bind(series.id.0)
+    .fetch_optional(db)
+    .await?;
+    let Some((epoch, live_hashrate)) = row else { return Ok(None) };
+    let number = |text: &str| {
+        let found = text.to_owned();
+        text.parse::<U256>().map_err(|_| crate::Error::Corrupt { what: "backing", found })
+    };
+    let backed = number(&series.hashrate_per_unit)?.saturating_mul(number(&series.backed_units)?);
+    let live = number(&live_hashrate)?.saturating_mul(U256::from(100) * U256::from(domain::UNIT));
+    let percent = live.checked_div(backed).map(|percent| percent.to_string());
+    Ok(Some(Backing { series: Dec(series.id.0), epoch: Dec(epoch), live_hashrate, percent }))
 }
 
 #[derive(Debug, FromRow, Serialize)]

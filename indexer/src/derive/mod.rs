@@ -7,6 +7,7 @@ mod payout;
 mod pool;
 mod registry;
 mod token;
+mod upgrade;
 mod value;
 
 use std::collections::HashMap;
@@ -33,6 +34,8 @@ enum Source {
     Oracle,
     PayoutRegistry,
     Ledger,
+    Upgrader,
+    RegistrarBond,
     Token,
     Pool(u16),
     Queue(u16),
@@ -65,6 +68,8 @@ impl Sources {
             (deployment.fleet_oracle, Source::Oracle),
             (deployment.payout_registry, Source::PayoutRegistry),
             (deployment.epoch_ledger, Source::Ledger),
+            (deployment.series_upgrader, Source::Upgrader),
+            (deployment.registrar_bond, Source::RegistrarBond),
         ]);
         for series in &deployment.series {
             by_address.extend([
@@ -148,6 +153,12 @@ pub(crate) async fn apply(
         Source::Ledger => {
             event!(b::IEpochLedger::IEpochLedgerEvents, e => ledger::apply(writer, at, input, e))
         }
+        Source::Upgrader => {
+            event!(b::ISeriesUpgrader::ISeriesUpgraderEvents, e => upgrade::apply(writer, at, e))
+        }
+        Source::RegistrarBond => {
+            event!(b::IRegistrarBond::IRegistrarBondEvents, e => upgrade::bond(writer, at, e))
+        }
         Source::Token => {
             event!(b::ITwabToken::ITwabTokenEvents, e => token::apply(writer, log.address(), e))
         }
@@ -195,6 +206,8 @@ known_topics!(
     bindings::IFleetOracle::IFleetOracleEvents,
     bindings::IPayoutRegistry::IPayoutRegistryEvents,
     bindings::IEpochLedger::IEpochLedgerEvents,
+    bindings::ISeriesUpgrader::ISeriesUpgraderEvents,
+    bindings::IRegistrarBond::IRegistrarBondEvents,
     bindings::ITwabToken::ITwabTokenEvents,
     bindings::IBuybackPool::IBuybackPoolEvents,
     bindings::IExitQueue::IExitQueueEvents,

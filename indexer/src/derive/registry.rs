@@ -1,7 +1,7 @@
 //! Series and the machines that back them.
 
 use alloy::primitives::U256;
-use evm::bindings::ISeriesRegistry::ISeriesRegistryEvents as Event;
+use evm::bindings::ISeriesRegistry::{HardwareChanged, ISeriesRegistryEvents as Event};
 use serde_json::Value as Json;
 
 use super::{At, token::big};
@@ -32,6 +32,7 @@ pub(super) async fn apply(writer: &mut BlockWriter<'_>, at: At, event: Event) ->
                 ("symbol", params.symbol.into()),
                 ("backed_units", "0".into()),
                 ("machines", Cell::Int(0)),
+                ("unbacked", Cell::Int(0)),
             ];
             writer.put(&SERIES, row).await
         }
@@ -62,7 +63,42 @@ pub(super) async fn apply(writer: &mut BlockWriter<'_>, at: At, event: Event) ->
             ];
             writer.put(&SERIES, row).await
         }
+        Event::HardwareChanged(changed) => hardware(writer, at, &changed).await,
         // A place where a policy lets units go; nothing to derive from it.
         Event::VenueAdded(_) => Ok(()),
     }
+}
+
+/// The series' values from an upgrade on. Its machines are listed as a batch that mints nothing.
+async fn hardware(
+    writer: &mut BlockWriter<'_>,
+    at: At,
+    changed: &HardwareChanged,
+) -> Result<(), Error> {
+    let (id, hardware) = (Cell::from(changed.series), &changed.hardware);
+    let row = vec![
+        ("series", id.clone()),
+        ("nonce", changed.nonce.into()),
+        ("machines", hardware.machines.into()),
+        ("units", "0".into()),
+        ("machine_root", Cell::hex(hardware.machineRoot)),
+        ("evidence", Cell::hex(hardware.modelHash)),
+        ("block", Cell::int(at.block)),
+        ("txid", Cell::hex(at.txid)),
+    ];
+    writer.put(&MACHINE_BATCHES, row).await?;
+    if writer.get(&SERIES, std::slice::from_ref(&id)).await?.is_none() {
+        return Ok(());
+    }
+    let row = vec![
+        ("id", id),
+        ("generation", hardware.generation.into()),
+        ("hashrate_per_unit", Cell::decimal(changed.hashratePerUnitAfter)),
+        ("millijoule_per_terahash", hardware.millijoulePerTerahash.into()),
+        ("service_date", Cell::int(hardware.serviceDate.to())),
+        ("opex_per_unit", Cell::decimal(hardware.opexPerUnit)),
+        ("machines", changed.seriesMachines.into()),
+        ("last_machine_root", Cell::hex(hardware.machineRoot)),
+    ];
+    writer.put(&SERIES, row).await
 }

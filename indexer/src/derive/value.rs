@@ -6,7 +6,7 @@ use super::At;
 use crate::{
     Error,
     store::{
-        table::{Cell, VALUATIONS, VALUE_PARAMS},
+        table::{Cell, SERIES, VALUATIONS, VALUE_PARAMS},
         writer::BlockWriter,
     },
 };
@@ -28,6 +28,13 @@ pub(super) async fn apply(writer: &mut BlockWriter<'_>, at: At, event: Event) ->
                 ("block", Cell::int(at.block)),
             ];
             writer.put(&VALUATIONS, row).await
+        }
+        Event::BackingChanged(changed) => {
+            let id = Cell::from(changed.series);
+            if writer.get(&SERIES, std::slice::from_ref(&id)).await?.is_none() {
+                return Ok(());
+            }
+            writer.put(&SERIES, vec![("id", id), ("unbacked", changed.unbacked.into())]).await
         }
         Event::ParamsSet(set) => {
             let row = vec![

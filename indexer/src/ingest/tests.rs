@@ -38,6 +38,8 @@ fn deployment() -> Deployment {
         bitcoin_relay: other(0xa9),
         ledger_court: other(0xaa),
         credit_rule: other(0xab),
+        series_upgrader: other(0xac),
+        registrar_bond: other(0xad),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: UNIT,

@@ -24,9 +24,14 @@ macro_rules! tables {
 tables! {
     SERIES = "series" ["id"] ["unit", "algorithm", "generation", "hashrate_per_unit", "millijoule_per_terahash",
         "service_date", "opex_per_unit", "policy", "model", "name", "symbol", "backed_units", "machines",
-        "last_machine_root"];
+        "last_machine_root", "unbacked"];
     MACHINE_BATCHES = "machine_batches" ["series", "nonce"]
         ["machines", "units", "machine_root", "evidence", "block", "txid"];
+    UPGRADES = "upgrades" ["series", "nonce"] ["state", "funder", "vendor", "retired_root", "machine_root", "generation",
+        "model", "machines", "hashrate", "millijoule_per_terahash", "service_date", "opex_per_unit", "price", "arrived",
+        "carried", "evidence", "ready_at", "hashrate_per_unit_before", "hashrate_per_unit_after", "remainder", "block",
+        "txid"];
+    DUPLICATE_SERIALS = "duplicate_serials" ["block", "log_index"] ["root_a", "root_b", "machine", "penalty", "txid"];
     HOLDERS = "holders" ["token", "account"] ["balance", "since"];
     CHECKPOINTS = "checkpoints" ["token", "account", "timestamp"] ["cumulative", "balance"];
     TRADES = "trades" ["block", "log_index"] ["timestamp", "series", "venue", "side", "maker", "taker", "base",

@@ -71,7 +71,7 @@ abstract contract CourtFixture is Fixture {
         vm.prank(operator);
         (, address token) = sys.seriesRegistry.createSeries(p);
         second = ITwabToken(token);
-        ISeriesRegistry.Batch memory batch = ISeriesRegistry.Batch(2, 1, 50e18, 0, 0, 0);
+        ISeriesRegistry.Batch memory batch = ISeriesRegistry.Batch(2, 1, 50e18, keccak256("machines of 2"), 0, 0);
         sys.seriesRegistry.registerBatch(batch, signed(sys.seriesRegistry.batchDigest(batch), 2));
     }
 

@@ -61,10 +61,10 @@ abstract contract Fixture is Test {
 
     function batchOf(uint96 units) internal view returns (ISeriesRegistry.Batch memory) {
         uint32 nonce = sys.seriesRegistry.batchCount(1);
-        return ISeriesRegistry.Batch(1, 3, units, keccak256("machines"), keccak256("evidence"), nonce);
+        return ISeriesRegistry.Batch(1, 3, units, keccak256(abi.encode("machines", nonce)), keccak256("evidence"), nonce);
     }
 
-    function registerUnits(uint96 units) internal {
+    function registerUnits(uint96 units) internal virtual {
         ISeriesRegistry.Batch memory batch = batchOf(units);
         sys.seriesRegistry.registerBatch(batch, signed(sys.seriesRegistry.batchDigest(batch), 2));
     }

@@ -64,6 +64,8 @@ fn contracts(world: &World) -> Vec<(&'static str, Address)> {
         ("BitcoinRelay", d.bitcoin_relay),
         ("LedgerCourt", d.ledger_court),
         ("CreditRule", d.credit_rule),
+        ("SeriesUpgrader", d.series_upgrader),
+        ("RegistrarBond", d.registrar_bond),
     ];
     for series in &d.series {
         all.extend([

@@ -25,7 +25,7 @@ const PARAMETERS: u64 = 3;
 const PUBLIC: u64 = u64::MAX;
 
 /// Restricted functions by their signatures, to name selectors.
-const FUNCTIONS: [&str; 12] = [
+const FUNCTIONS: [&str; 13] = [
     "commit((uint32,(bytes32,uint128,uint64),uint32,uint64,uint64,uint32,bytes32,(bytes32,uint32)[],bool,(bytes32,uint64)[]))",
     "setBaton(bytes32,uint32)",
     "addWrapper((uint16,address,address,address))",
@@ -33,6 +33,7 @@ const FUNCTIONS: [&str; 12] = [
     "addVenue(address)",
     "setParams(uint16,(uint128,uint32,uint32,uint32,uint32))",
     "setSigners(address[],uint8)",
+    "propose((uint16,uint32,bytes32,uint16,bytes32,bytes32,uint32,uint128,uint32,uint40,uint64,uint128,uint32,uint32,uint32,uint32,address,uint128,uint128,bytes32),string)",
     "announceWithdrawal(uint256)",
     "withdraw(address)",
     "setPayoutScript(bytes,uint64)",

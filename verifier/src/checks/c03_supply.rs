@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::{B256, U256};
 use domain::EPOCH_SECONDS;
-use evm::bindings::{ISeriesRegistry::seriesCall, ITwabToken::totalSupplyCall};
+use evm::bindings::{
+    IRegistrarBond,
+    ISeriesRegistry::{HardwareChanged, seriesCall},
+    ITwabToken::totalSupplyCall,
+};
 
 use super::Checked;
 use crate::{Error, Findings, world::World};
@@ -20,6 +24,22 @@ pub(super) async fn check(world: &World) -> Checked {
                 place.1, place.0
             ));
         }
+    }
+    for changed in world.history.of::<HardwareChanged>(world.deployment.series_registry)? {
+        let place = (changed.event.series, changed.event.nonce);
+        if let Some((series, nonce)) = roots.insert(changed.event.hardware.machineRoot, place) {
+            findings.fault(format!(
+                "the upgrade of series {} lists the machines of batch {nonce} of series {series} again",
+                place.0
+            ));
+        }
+    }
+    let bond = world.deployment.registrar_bond;
+    for shown in world.history.of::<IRegistrarBond::DuplicateShown>(bond)? {
+        findings.note(format!(
+            "somebody showed a serial under two roots, {} and {}: mint is stopped in their series",
+            shown.event.rootA, shown.event.rootB
+        ));
     }
     let epochs = world.window();
     let mut sums = 0_usize;

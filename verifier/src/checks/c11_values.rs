@@ -6,6 +6,7 @@ use alloy::primitives::U256;
 use evm::bindings::{
     IFairValue::{self, Params},
     IFleetOracle::FleetReport,
+    ISeriesRegistry::HardwareChanged,
 };
 
 use super::Checked;
@@ -21,6 +22,7 @@ pub(super) async fn check(world: &World) -> Checked {
     let mut memories: BTreeMap<u16, Memory> = BTreeMap::new();
     let mut last: BTreeMap<u16, Value> = BTreeMap::new();
     let mut count = 0_usize;
+    let changes = world.history.of::<HardwareChanged>(world.deployment.series_registry)?;
     for valued in &world.history.valued {
         let IFairValue::Valued { series, epoch, .. } = valued.event;
         let place = format!("series {series}, epoch {epoch}");
@@ -30,9 +32,10 @@ pub(super) async fn check(world: &World) -> Checked {
             continue;
         };
         let report = &report.event.report;
-        let (Some(params), Some(inputs)) =
-            (params_at(world, series, valued.at), inputs(world, series, report))
-        else {
+        let (Some(params), Some(inputs)) = (
+            params_at(world, series, valued.at),
+            inputs(world, &changes, series, report, valued.at),
+        ) else {
             findings.fault(format!("{place}: valued without a schedule or a line in the report"));
             continue;
         };
@@ -55,10 +58,25 @@ fn params_at(world: &World, series: u16, at: Stamp) -> Option<&Params> {
     set.map(|set| &set.event.params)
 }
 
-fn inputs(world: &World, series: u16, report: &FleetReport) -> Option<Inputs> {
+/// With the hardware that was the series' when it was valued.
+fn inputs(
+    world: &World,
+    changes: &[At<HardwareChanged>],
+    series: u16,
+    report: &FleetReport,
+    at: Stamp,
+) -> Option<Inputs> {
     let line = report.series.iter().find(|line| line.series == series)?;
     let created = world.history.series.iter().find(|created| created.event.series == series)?;
     let params = &created.event.params;
+    let change = changes.iter().rfind(|change| change.event.series == series && change.at < at);
+    let (hashrate_per_unit, service_date, opex) = change.map_or_else(
+        || (params.hashratePerUnit, params.serviceDate, params.opexPerUnit),
+        |change| {
+            let (now, per_unit) = (&change.event.hardware, change.event.hashratePerUnitAfter);
+            (per_unit, now.serviceDate, now.opexPerUnit)
+        },
+    );
     let pots: u128 = line.pots.iter().map(|piece| u128::from(piece.sats)).sum();
     Some(Inputs {
         epoch: report.epoch,
@@ -66,9 +84,9 @@ fn inputs(world: &World, series: u16, report: &FleetReport) -> Option<Inputs> {
         sats: pots.checked_add(u128::from(line.deductions))?,
         work: line.work,
         hardware_price: line.hardwarePrice,
-        hashrate_per_unit: params.hashratePerUnit,
-        service_date: params.serviceDate.to(),
-        opex: params.opexPerUnit,
+        hashrate_per_unit,
+        service_date: service_date.to(),
+        opex,
     })
 }
 

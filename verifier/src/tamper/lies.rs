@@ -13,7 +13,10 @@ use alloy::{
 use bitcoin::{Amount, MerkleBlock, Transaction, TxOut, consensus};
 use evm::{
     Deployment,
-    bindings::{IBuybackPool, IEpochLedger, IFairValue, IFleetOracle, ISeriesRegistry, ITwabToken},
+    bindings::{
+        IBuybackPool, IEpochLedger, IFairValue, IFleetOracle, ISeriesRegistry, ISeriesUpgrader,
+        ITwabToken,
+    },
 };
 use serde_json::Value;
 
@@ -91,6 +94,7 @@ pub(super) fn all() -> Vec<Lie> {
         Lie::new(10, "one quote unit more in the pool's books", To::Evm(cash)),
         Lie::new(11, "a published value, off by 2^-32 sat", To::Evm(value)),
         Lie { even_unchecked: true, ..upgrade },
+        Lie::new(12, "a quote unit less to the vendor of an upgrade", To::Evm(vendor)),
         Lie::new(13, "one digit of acknowledged work in the journal", To::Journal(work)),
         Lie::new(14, "the rate of a venue that was entered", To::Journal(rate)),
     ]
@@ -166,6 +170,15 @@ fn cash(deployment: &Deployment, method: &str, params: &Value, answer: &mut Valu
 fn hardware(deployment: &Deployment, method: &str, params: &Value, answer: &mut Value) -> bool {
     let registry = Some(deployment.series_registry);
     called::<ISeriesRegistry::seriesCall>(method, params, registry) && add_one(answer, 3)
+}
+
+fn vendor(deployment: &Deployment, method: &str, _: &Value, answer: &mut Value) -> bool {
+    let upgrader = deployment.series_upgrader;
+    alter_event::<ISeriesUpgrader::Upgraded>(method, answer, upgrader, |event| {
+        event.paid = event.paid.wrapping_sub(U256::from(1));
+        event.left = event.left.wrapping_add(U256::from(1));
+        true
+    })
 }
 
 fn payee(method: &str, answer: &mut Value) -> bool {

@@ -4,7 +4,7 @@ import { useEffect, useState } from 'react';
 
 import { type ApiError, get } from './client';
 import type {
-  Book, Conversion, Deployment, Epoch, Fleet, Pool, Reports, Series, Status, Trade,
+  Backing, Book, Conversion, Deployment, Epoch, Fleet, Pool, Reports, Series, Status, Trade,
 } from './types';
 
 /** The last answer, and the error if asking again failed: old data stays on the page and is marked. */
@@ -15,7 +15,7 @@ export interface Feed<T> {
 
 export interface Live {
   status: Feed<Status>;
-  series: Feed<{ series: Series[] }>;
+  series: Feed<{ series: Series[]; backing?: Backing[] }>;
   deployment: Feed<Deployment>;
   book: Feed<Book>;
   pool: Feed<Pool>;

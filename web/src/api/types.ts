@@ -33,6 +33,16 @@ export interface Series {
   symbol: string;
   backedUnits: Int;
   machines: Int;
+  /** '1' after 21 epochs below 90 %: the primary sale is stopped. */
+  unbacked?: Int;
+}
+
+/** What the machines did in the last report, against what the units were promised. */
+export interface Backing {
+  series: Int;
+  epoch: Int;
+  liveHashrate: Int;
+  percent: Int | null;
 }
 
 export interface Entry {

@@ -24,6 +24,7 @@ export function Headline({ live, series, all, choose }: Props) {
             <>
               <b>{series.symbol}</b> · {algorithm(series.algorithm)} · {units(series.backedUnits)} units backed by{' '}
               {group(series.machines)} machines, {hashrate(series.hashratePerUnit)} each unit · {series.model}
+              {backed(series, live)}
             </>
           )}
         </p>
@@ -53,6 +54,14 @@ export function Headline({ live, series, all, choose }: Props) {
       </dl>
     </section>
   );
+}
+
+/** The reported live hashrate against the promised one; nothing before the first report. */
+export function backed(series: Series, live: Live): string {
+  const backing = live.series.data?.backing?.find((one) => one.series === series.id);
+  if (backing?.percent == null) return '';
+  const stopped = series.unbacked === '1' ? ', too low for 21 epochs: no new units are sold' : '';
+  return ` · backing at ${group(backing.percent)} % in epoch ${group(backing.epoch)}${stopped}`;
 }
 
 function valuedBy(pool: Pool | null): string {

@@ -181,17 +181,17 @@ fn number(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
 }
 
-/// A stranger's recomputation from the two chains says yes.
+/// A stranger's recomputation from the two chains says yes. Returns its table.
 ///
 /// # Errors
 /// When the verifier finds anything wrong; the message shows its table.
-pub async fn verifier_agrees(world: &World) -> Result<()> {
+pub async fn verifier_agrees(world: &World) -> Result<String> {
     let table = world.run_to_end("verify").await?;
     say::done("the verifier recomputes every epoch from the two chains and agrees:");
     for line in table.lines() {
         say::line(&format!("      {line}"));
     }
-    Ok(())
+    Ok(table)
 }
 
 /// A second transaction that pays the epoch again, signed by the real signers, is a double spend to the node; and by now

@@ -11,6 +11,7 @@ pub mod second_payout;
 pub mod services;
 pub mod story;
 pub mod time;
+pub mod upgrade;
 pub mod world;
 
 use std::{
@@ -26,6 +27,16 @@ pub use world::World;
 /// Chain seconds per wall second.
 pub const SPEED: u64 = 960;
 
+/// What the demo plays before it stays up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Story {
+    /// The first paid epochs.
+    #[default]
+    Payday,
+    /// A generation of machines retires while positions are open: about seven minutes, because 72 hours of notice pass.
+    Upgrade,
+}
+
 /// What `up` was asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -35,6 +46,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// First port to try for the page.
     pub port: u16,
+    /// What is played.
+    pub story: Story,
 }
 
 /// Starts the demo, plays its story, and stays up until `stop` unless it is to end.
@@ -61,7 +74,10 @@ pub async fn up(options: &Options, stop: CancellationToken) -> Result<()> {
 }
 
 async fn tell(world: &World, options: &Options, over: &AtomicBool) -> Result<()> {
-    story::play(world).await?;
+    match options.story {
+        Story::Payday => story::play(world).await?,
+        Story::Upgrade => upgrade::play(world).await?,
+    }
     over.store(true, Ordering::Relaxed);
     if options.once {
         return Ok(());

@@ -54,10 +54,14 @@ pub async fn play(world: &World) -> Result<()> {
     checks::paid_to_the_satoshi(world, paid_epoch, &addresses).await?;
     checks::machines_lost_nothing(world).await?;
     checks::second_payout_is_refused(world, paid_epoch, &rival).await?;
-    checks::verifier_agrees(world).await
+    checks::verifier_agrees(world).await.map(drop)
 }
 
-async fn register_machines(world: &World) -> Result<()> {
+/// Has the quorum attest the machines, and registers them.
+///
+/// # Errors
+/// When that mints nothing.
+pub(super) async fn register_machines(world: &World) -> Result<()> {
     let status = world.run_to_end("attest-batch").await?;
     let transaction = status.split_whitespace().last().unwrap_or_default();
     say::done(&format!("the quorum attests a batch of machines: transaction {transaction}"));
@@ -68,7 +72,7 @@ async fn register_machines(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn deposit(world: &World) -> Result<()> {
+pub(super) async fn deposit(world: &World) -> Result<()> {
     let pool = world.series().pool;
     people::give_quote(world, DevKey::Lena, pool, DEPOSIT).await?;
     let pool = IBuybackPool::new(pool, world.evm.as_key(DevKey::Lena)?);
@@ -86,7 +90,7 @@ async fn trade(world: &World) -> Result<()> {
     sell_to_pool(world).await
 }
 
-async fn buy(world: &World) -> Result<()> {
+pub(super) async fn buy(world: &World) -> Result<()> {
     let units = U256::from(BOUGHT) * U256::from(UNIT);
     let sale = IPrimarySale::new(world.deployment.primary_sale, world.evm.as_key(DevKey::Anya)?);
     let price = sale.quoteBuy(1, units).call().await?;
@@ -148,7 +152,7 @@ async fn sell_to_pool(world: &World) -> Result<()> {
 }
 
 /// Waits until chain time passes `time`.
-async fn wait_for_time(world: &World, time: u64) -> Result<()> {
+pub(super) async fn wait_for_time(world: &World, time: u64) -> Result<()> {
     while world.evm.now().await? <= time {
         let left = time.saturating_sub(world.evm.now().await?);
         say::waiting(&format!("epoch ends in {left} s of chain time"));
@@ -158,7 +162,7 @@ async fn wait_for_time(world: &World, time: u64) -> Result<()> {
 }
 
 /// Waits until the oracle has a report of `epoch` and the series is valued by it.
-async fn wait_for_report(world: &World, epoch: EpochId) -> Result<()> {
+pub(super) async fn wait_for_report(world: &World, epoch: EpochId) -> Result<()> {
     let oracle = IFleetOracle::new(world.deployment.fleet_oracle, world.evm.reader()?);
     let fair = IFairValue::new(world.deployment.fair_value, world.evm.reader()?);
     world

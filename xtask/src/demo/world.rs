@@ -171,6 +171,15 @@ impl World {
         Ok(())
     }
 
+    /// A moment, in which every process must be alive.
+    ///
+    /// # Errors
+    /// When one ended; the message names it.
+    pub async fn pause(&self) -> Result<()> {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        self.all_alive().await
+    }
+
     async fn all_alive(&self) -> Result<()> {
         for process in self.processes.lock().await.iter_mut() {
             if let Some(status) = process.ended()? {

@@ -136,6 +136,8 @@ fn deployment() -> Deployment {
         bitcoin_relay: at(10),
         ledger_court: at(16),
         credit_rule: at(17),
+        series_upgrader: at(18),
+        registrar_bond: at(19),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: at(11),
