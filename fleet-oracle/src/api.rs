@@ -16,6 +16,7 @@ use crate::{
     batch::{Attestation, BatchFields},
     observation::{Observation, SignedObservation},
     signer::{LedRequest, ROUND, Refusal, SignAnswer, Signer},
+    upgrade::UpgradeFields,
 };
 
 type Answer<T> = Result<Json<T>, (StatusCode, String)>;
@@ -29,6 +30,7 @@ pub fn router(signer: Arc<Signer>) -> Router {
         .route("/signed", get(signed))
         .route("/sign", post(sign))
         .route("/attest", post(attest))
+        .route("/attest-upgrade", post(attest_upgrade))
         .with_state(signer)
 }
 
@@ -77,6 +79,14 @@ async fn attest(
     Json(fields): Json<BatchFields>,
 ) -> Answer<Attestation> {
     let signature = signer.attest(&fields).await.map_err(refuse)?;
+    Ok(Json(Attestation { signature }))
+}
+
+async fn attest_upgrade(
+    State(signer): State<Arc<Signer>>,
+    Json(fields): Json<UpgradeFields>,
+) -> Answer<Attestation> {
+    let signature = signer.attest_upgrade(&fields).await.map_err(refuse)?;
     Ok(Json(Attestation { signature }))
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{ConfigError, OperatorConfig, Peer, parse},
     observation::Domain,
+    upgrade::UpgradePlan,
 };
 
 /// The file of machine batches.
@@ -25,6 +26,9 @@ pub struct MachineList {
     /// Batches.
     #[serde(default)]
     pub batches: Vec<MachineBatch>,
+    /// New hardware for machines that retire.
+    #[serde(default)]
+    pub upgrades: Vec<UpgradePlan>,
 }
 
 /// Machines registered together.
@@ -101,7 +105,8 @@ impl MachineList {
         let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
         let list: Self = parse(&text).map_err(|error| fail(error.to_string()))?;
         let mut seen = BTreeSet::new();
-        for machine in list.batches.iter().flat_map(|batch| &batch.machines) {
+        let batches = list.batches.iter().flat_map(|batch| &batch.machines);
+        for machine in batches.chain(list.upgrades.iter().flat_map(|plan| &plan.machines)) {
             if !seen.insert(leaf(machine)) {
                 return Err(fail(format!("{} {} is listed twice", machine.vendor, machine.serial)));
             }
@@ -142,7 +147,7 @@ impl MachineBatch {
     }
 }
 
-fn leaf(machine: &Machine) -> B256 {
+pub(crate) fn leaf(machine: &Machine) -> B256 {
     keccak256([machine.vendor.as_bytes(), machine.serial.as_bytes()].concat())
 }
 
@@ -166,6 +171,9 @@ pub enum BatchError {
     /// The batch makes no units.
     #[error("series {0}: the machines of batch {1} make no units")]
     NoUnits(SeriesId, u32),
+    /// No upgrade is proposed.
+    #[error("series {0}: no upgrade is open; propose one first")]
+    NothingOpen(SeriesId),
     /// The chain.
     #[error(transparent)]
     Chain(#[from] evm::Error),
@@ -218,12 +226,36 @@ async fn collect(
     batch: &MachineBatch,
     fields: &BatchFields,
 ) -> Result<Vec<Bytes>, BatchError> {
-    let oracle = evm::bindings::IFleetOracle::new(deployment.fleet_oracle, provider.clone());
-    let needed = oracle.quorum().call().await.map_err(|error| rpc("quorum", error))?;
     let (oracle, registry) = (deployment.fleet_oracle, deployment.series_registry);
     let domain = Domain { chain_id: deployment.chain_id, oracle, registry };
     let digest = domain.batch_digest(&fields.into());
-    let asked = config.peers.iter().map(|peer| ask(config, peer, fields, digest));
+    let found = gather(config, deployment, provider, "attest", fields, digest).await?;
+    found.map_err(|TooFew { needed, found, answers }| {
+        let (series, nonce) = (batch.series, batch.nonce);
+        BatchError::NoQuorum { series, nonce, needed, found, answers }
+    })
+}
+
+/// Too few signers attested.
+#[derive(Debug)]
+pub(crate) struct TooFew {
+    pub(crate) needed: usize,
+    pub(crate) found: usize,
+    pub(crate) answers: String,
+}
+
+/// Asks every signer for its signature over `digest`, and returns a quorum's, signers ascending.
+pub(crate) async fn gather<T: Serialize + Sync>(
+    config: &OperatorConfig,
+    deployment: &Deployment,
+    provider: &DynProvider,
+    path: &str,
+    body: &T,
+    digest: B256,
+) -> Result<Result<Vec<Bytes>, TooFew>, evm::Error> {
+    let oracle = evm::bindings::IFleetOracle::new(deployment.fleet_oracle, provider.clone());
+    let needed = oracle.quorum().call().await.map_err(|error| rpc("quorum", error))?;
+    let asked = config.peers.iter().map(|peer| ask(config, peer, path, body, digest));
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for answer in futures::future::join_all(asked).await {
         match answer {
@@ -235,23 +267,23 @@ async fn collect(
     good.dedup_by_key(|(address, _)| *address);
     let needed = usize::from(needed);
     if good.len() < needed {
-        let (series, nonce, found) = (batch.series, batch.nonce, good.len());
-        return Err(BatchError::NoQuorum { series, nonce, needed, found, answers: bad.join("; ") });
+        return Ok(Err(TooFew { needed, found: good.len(), answers: bad.join("; ") }));
     }
-    Ok(good.into_iter().take(needed).map(|(_, signature)| signature).collect())
+    Ok(Ok(good.into_iter().take(needed).map(|(_, signature)| signature).collect()))
 }
 
-async fn ask(
+async fn ask<T: Serialize + Sync>(
     config: &OperatorConfig,
     peer: &Peer,
-    fields: &BatchFields,
+    path: &str,
+    body: &T,
     digest: B256,
 ) -> Result<(Address, Bytes), String> {
     let fail = |why: String| format!("{}: {why}", peer.url);
-    let url = format!("{}/attest", peer.url.trim_end_matches('/'));
+    let url = format!("{}/{path}", peer.url.trim_end_matches('/'));
     let wait = std::time::Duration::from_millis(config.answer_ms);
     let http = reqwest::Client::new();
-    let answer = http.post(url).json(fields).timeout(wait).send().await;
+    let answer = http.post(url).json(body).timeout(wait).send().await;
     let answer = answer.map_err(|error| fail(error.to_string()))?;
     let status = answer.status();
     let text = answer.text().await.map_err(|error| fail(error.to_string()))?;
@@ -264,11 +296,11 @@ async fn ask(
     let signature = Signature::from_raw(&bytes).map_err(|error| fail(error.to_string()))?;
     match signature.recover_address_from_prehash(&digest) {
         Ok(signer) if signer == peer.address => Ok((signer, bytes.into())),
-        _ => Err(fail("the signature is not of this signer over this batch".into())),
+        _ => Err(fail("the signature is not of this signer over what was asked".into())),
     }
 }
 
-fn rpc(doing: &str, error: impl std::fmt::Display) -> evm::Error {
+pub(crate) fn rpc(doing: &str, error: impl std::fmt::Display) -> evm::Error {
     evm::Error::rpc(doing, error)
 }
 

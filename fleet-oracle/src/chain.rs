@@ -16,6 +16,7 @@ use evm::{
         IFairValue,
         IFleetOracle::{self, FleetReport, IFleetOracleInstance, ReportPosted},
         ISeriesRegistry::{self, ISeriesRegistryInstance},
+        ISeriesUpgrader::{self, ISeriesUpgraderInstance},
         ITwabToken,
     },
 };
@@ -61,6 +62,12 @@ impl Chain {
     #[must_use]
     pub fn registry(&self) -> ISeriesRegistryInstance<DynProvider> {
         ISeriesRegistry::new(self.deployment.series_registry, self.provider.clone())
+    }
+
+    /// The upgrader.
+    #[must_use]
+    pub fn upgrader(&self) -> ISeriesUpgraderInstance<DynProvider> {
+        ISeriesUpgrader::new(self.deployment.series_upgrader, self.provider.clone())
     }
 
     /// The epoch after the last settled one.

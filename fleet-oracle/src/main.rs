@@ -17,6 +17,7 @@ use fleet_oracle::{
     leader,
     signer::Signer,
     store::Store,
+    upgrade,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -47,6 +48,15 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Has the open upgrade of a series attested by a quorum, 72 hours after its proposal, and executes it.
+    AttestUpgrade {
+        /// Configuration (TOML); see operator.example.toml.
+        #[arg(long)]
+        config: PathBuf,
+        /// Series.
+        #[arg(long)]
+        series: u16,
+    },
 }
 
 #[tokio::main]
@@ -75,6 +85,11 @@ async fn try_main() -> Result<()> {
             for line in attest_batches(&config).await? {
                 println!("{line}");
             }
+            Ok(())
+        }
+        Command::AttestUpgrade { config, series } => {
+            let config: OperatorConfig = parse(&read(&config)?)?;
+            println!("{}", upgrade::execute(&config, domain::SeriesId(series)).await?);
             Ok(())
         }
     }

@@ -117,9 +117,9 @@ pub struct Signer {
     pub domain: Domain,
     /// Status.
     pub notes: Mutex<Notes>,
-    key: PrivateKeySigner,
+    pub(crate) key: PrivateKeySigner,
     reader: Reader,
-    machines: MachineList,
+    pub(crate) machines: MachineList,
     /// One reading at a time.
     reading: tokio::sync::Mutex<()>,
 }

@@ -187,6 +187,12 @@ pub fn serials() -> Vec<String> {
     (1..=MACHINES).map(|number| format!("S21-{number:04}")).collect()
 }
 
+/// Serial numbers of the machines that replace them in the story of the upgrade.
+#[must_use]
+pub fn next_serials() -> Vec<String> {
+    (1..=MACHINES).map(|number| format!("S23-{number:04}")).collect()
+}
+
 /// A deposit address of our account, as the operator reads it off the exchange's own signed API.
 ///
 /// # Errors

@@ -111,6 +111,9 @@ impl Commands {
     pub fn named(&self, name: &str) -> Result<Command> {
         match name {
             "attest-batch" => self.with_config("fleet-oracle", &["attest-batch"], "operator"),
+            "attest-upgrade" => {
+                self.with_config("fleet-oracle", &["attest-upgrade", "--series", "1"], "operator")
+            }
             "verify" => {
                 let mut command = Command::new(paths::ours("verify")?);
                 command.args(&self.verify);

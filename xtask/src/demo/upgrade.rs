@@ -25,17 +25,20 @@ use crate::devnet::{DevKey, dev_key};
 
 mod holdings;
 
-/// Scrap proceeds and the price of the new machines, in quote units (6 decimals).
+/// Scrap proceeds, in quote units (6 decimals).
 const SCRAP: u64 = 1_000_000_000;
-const PRICE: u64 = 990_000_000;
-const MODEL: &str = "Simulated miner, second generation";
+/// What the vendor is paid, in quote units.
+pub const PRICE: u64 = 990_000_000;
+/// Name of the new model.
+pub const MODEL: &str = "Simulated miner, second generation";
 /// New H/s per old.
-const TIMES: u64 = 2;
+pub const TIMES: u64 = 2;
 /// Units of the signed order, of the posted order, and in the exit queue.
 const SIGNED: u64 = 20;
 const POSTED: u64 = 10;
 const QUEUED: u64 = 5;
-const VENDOR: Address = Address::repeat_byte(0x7e);
+/// Who delivers the new machines.
+pub const VENDOR: Address = Address::repeat_byte(0x7e);
 
 /// What is open while the hardware changes.
 struct Open {
@@ -64,8 +67,7 @@ pub async fn play(world: &World) -> Result<()> {
     wait_out_the_notice(world).await?;
 
     say::act("After 72 hours of chain time: the quorum attests, the hardware changes");
-    let signatures = attest(world, &upgrade).await?;
-    let receipt = execute(world, &upgrade, signatures).await?;
+    let receipt = execute(world, &upgrade).await?;
     holdings::unchanged(world, &open, &receipt).await?;
 
     say::act("All that was open still works");
@@ -134,10 +136,8 @@ const UNIT_U64: u64 = 1_000_000_000_000_000_000;
 
 /// Merkle root of the new serials: as many as there are old ones.
 fn new_root() -> B256 {
-    let mut level: Vec<B256> = outside::serials()
-        .iter()
-        .map(|old| keccak256(format!("Bitmain{}", old.replace("S21", "S23"))))
-        .collect();
+    let leaf = |serial: &String| keccak256(format!("Bitmain{serial}"));
+    let mut level: Vec<B256> = outside::next_serials().iter().map(leaf).collect();
     level.sort();
     while level.len() > 1 {
         level = level
@@ -227,33 +227,22 @@ async fn wait_out_the_notice(world: &World) -> Result<()> {
 
 /* THE CHANGE */
 
-async fn attest(world: &World, upgrade: &ISeriesUpgrader::Upgrade) -> Result<Vec<Bytes>> {
-    let upgrader = ISeriesUpgrader::new(world.deployment.series_upgrader, world.evm.reader()?);
-    let digest = upgrader.upgradeDigest(upgrade.clone()).call().await?;
-    let mut signers: Vec<_> = (0..3).map(|i| dev_key(DevKey::Signer(i))).collect();
-    signers.sort_by_key(alloy::signers::local::PrivateKeySigner::address);
-    let sign = |key: &alloy::signers::local::PrivateKeySigner| -> Result<Bytes> {
-        Ok(alloy::signers::SignerSync::sign_hash_sync(key, &digest)?.as_bytes().into())
-    };
-    let signatures = signers.iter().map(sign).collect::<Result<Vec<_>>>()?;
-    say::done("three of five signers attest the new machines, their vendor and the price");
-    Ok(signatures)
-}
-
-async fn execute(
-    world: &World,
-    upgrade: &ISeriesUpgrader::Upgrade,
-    signatures: Vec<Bytes>,
-) -> Result<TransactionReceipt> {
+async fn execute(world: &World, upgrade: &ISeriesUpgrader::Upgrade) -> Result<TransactionReceipt> {
     let relayer = world.evm.as_key(DevKey::Relayer)?;
     let upgrader = ISeriesUpgrader::new(world.deployment.series_upgrader, relayer);
     let thief =
         ISeriesUpgrader::Upgrade { vendor: dev_key(DevKey::Operator).address(), ..upgrade.clone() };
-    let refused = evm::land("execute", upgrader.execute(thief, signatures.clone())).await.err();
+    let refused = evm::land("execute", upgrader.execute(thief, Vec::new())).await.err();
     let why = refused.ok_or_else(|| eyre!("the operator paid itself"))?.to_string();
     ensure!(why.contains("WrongProposal"), "unexpected answer: {why}");
     say::done("the operator in the vendor's place is refused: WrongProposal");
-    let receipt = evm::land("execute", upgrader.execute(upgrade.clone(), signatures)).await?;
+    let said = world.run_to_end("attest-upgrade").await?;
+    let hash: B256 = said.split_whitespace().last().unwrap_or_default().parse()?;
+    let receipt = world.evm.reader()?.get_transaction_receipt(hash).await?;
+    let receipt = receipt.ok_or_else(|| eyre!("transaction {hash} is not in a block"))?;
+    say::done(&format!(
+        "three of five signers attest the machines on their own lists: transaction {hash}"
+    ));
     let changed = receipt.decoded_log::<ISeriesUpgrader::Upgraded>();
     let changed = changed.ok_or_else(|| eyre!("no Upgraded event"))?.data;
     let token = ITwabToken::new(world.deployment.quote, world.evm.reader()?);

@@ -9,7 +9,7 @@ use super::{Plan, chain_clock, launch};
 use crate::{
     demo::{
         config::{Party, write_toml},
-        outside,
+        outside, upgrade,
     },
     devnet::{DevKey, dev_key, write_key, write_secret},
     process::Process,
@@ -160,7 +160,18 @@ fn machine_list() -> Value {
         .iter()
         .map(|serial| json!({"vendor": "Bitmain", "serial": serial, "hashrate": hashrate}))
         .collect();
-    json!({"batches": [{"series": 1, "nonce": 0, "machines": machines}]})
+    let hashrate = hashrate * upgrade::TIMES;
+    let next: Vec<Value> = outside::next_serials()
+        .iter()
+        .map(|serial| json!({"vendor": "Bitmain", "serial": serial, "hashrate": hashrate}))
+        .collect();
+    json!({
+        "batches": [{"series": 1, "nonce": 0, "machines": machines}],
+        "upgrades": [{
+            "series": 1, "nonce": 0, "model": upgrade::MODEL, "vendor": upgrade::VENDOR,
+            "most": upgrade::PRICE, "machines": next,
+        }],
+    })
 }
 
 /// Writes an API key and its secret to files of mode 0600.
