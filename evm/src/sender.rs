@@ -111,6 +111,8 @@ pub fn explain(data: &Bytes) -> String {
         bindings::IFairValue::IFairValueErrors,
         bindings::IPayoutRegistry::IPayoutRegistryErrors,
         bindings::IBitcoinRelay::IBitcoinRelayErrors,
+        bindings::ISeriesUpgrader::ISeriesUpgraderErrors,
+        bindings::IRegistrarBond::IRegistrarBondErrors,
         bindings::ITwabToken::ITwabTokenErrors,
     );
     format!("unknown error {data}")
