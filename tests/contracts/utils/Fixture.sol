@@ -61,7 +61,8 @@ abstract contract Fixture is Test {
 
     function batchOf(uint96 units) internal view returns (ISeriesRegistry.Batch memory) {
         uint32 nonce = sys.seriesRegistry.batchCount(1);
-        return ISeriesRegistry.Batch(1, 3, units, keccak256(abi.encode("machines", nonce)), keccak256("evidence"), nonce);
+        return
+            ISeriesRegistry.Batch(1, 3, units, keccak256(abi.encode("machines", nonce)), keccak256("evidence"), nonce);
     }
 
     function registerUnits(uint96 units) internal virtual {

@@ -114,9 +114,12 @@ impl Commands {
             "attest-upgrade" => {
                 self.with_config("fleet-oracle", &["attest-upgrade", "--series", "1"], "operator")
             }
-            "verify" => {
+            "verify" | "tamper-upgrades" => {
                 let mut command = Command::new(paths::ours("verify")?);
                 command.args(&self.verify);
+                if name == "tamper-upgrades" {
+                    command.args(["--tamper", "12"]);
+                }
                 Ok(command)
             }
             _ => Err(eyre!("no command {name}")),

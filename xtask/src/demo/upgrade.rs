@@ -80,6 +80,10 @@ pub async fn play(world: &World) -> Result<()> {
     take_lp_withdrawal(world).await?;
     let table = checks::verifier_agrees(world).await?;
     ensure!(table.contains("1 upgrades"), "the verifier saw no upgrade");
+    let lies = world.run_to_end("tamper-upgrades").await?;
+    ensure!(!lies.contains("not run"), "a lie about the upgrade was not told: {lies}");
+    say::done("and notices every lie that it is told about the upgrade:");
+    lies.lines().for_each(|line| say::line(&format!("      {line}")));
     Ok(())
 }
 
