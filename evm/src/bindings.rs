@@ -65,6 +65,10 @@ sol!(
 );
 sol!(
     #[sol(rpc, all_derives)]
+    "../contracts/interfaces/IHashProof.sol"
+);
+sol!(
+    #[sol(rpc, all_derives)]
     "../contracts/interfaces/IDemoQuote.sol"
 );
 

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use alloy::{primitives::Address, providers::Provider};
+use alloy::{
+    primitives::{Address, B256},
+    providers::Provider,
+};
 use domain::{EpochId, SeriesId};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +45,8 @@ pub struct Deployment {
     pub ledger_court: Address,
     /// What challenges compute credit with.
     pub credit_rule: Address,
+    /// Proofs of hashrate.
+    pub hash_proof: Address,
     /// Contracts of each series, by id.
     pub series: Vec<SeriesContracts>,
 }
@@ -88,6 +93,12 @@ impl Deployment {
         } else {
             Err(Error::WrongChain { expected: self.chain_id, found })
         }
+    }
+
+    /// Id of the fleet in proofs of hashrate: that of the registry that lists its machines.
+    #[must_use]
+    pub fn fleet(&self) -> B256 {
+        self.series_registry.into_word()
     }
 
     /// The contracts of one series.

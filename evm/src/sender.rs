@@ -112,6 +112,7 @@ pub fn explain(data: &Bytes) -> String {
         bindings::IPayoutRegistry::IPayoutRegistryErrors,
         bindings::IBitcoinRelay::IBitcoinRelayErrors,
         bindings::ITwabToken::ITwabTokenErrors,
+        bindings::IHashProof::IHashProofErrors,
     );
     format!("unknown error {data}")
 }

@@ -10,6 +10,7 @@ import {EpochLedger} from "../../contracts/EpochLedger.sol";
 import {ExitQueue} from "../../contracts/ExitQueue.sol";
 import {FairValue} from "../../contracts/FairValue.sol";
 import {FleetOracle} from "../../contracts/FleetOracle.sol";
+import {HashProof} from "../../contracts/HashProof.sol";
 import {LedgerCourt} from "../../contracts/LedgerCourt.sol";
 import {LpVault} from "../../contracts/LpVault.sol";
 import {PayoutRegistry} from "../../contracts/PayoutRegistry.sol";
@@ -42,6 +43,7 @@ contract Deploy {
         BitcoinRelay bitcoinRelay;
         LedgerCourt ledgerCourt;
         CreditRule creditRule;
+        HashProof hashProof;
     }
 
     struct Line {
@@ -151,6 +153,9 @@ contract Deploy {
         );
         if (address(s.ledgerCourt) != court) revert WrongPrediction(court, address(s.ledgerCourt));
         s.seriesRegistry.addVenue(address(s.positionMarket));
+        // the fleet is that of the registry: its id is the registry's address, so that nobody has to be told it
+        s.hashProof = new HashProof(_VM.parseJsonUint(json, ".hashProof.k"));
+        s.hashProof.register(bytes32(uint256(uint160(registry))));
     }
 
     /* SERIES */
@@ -289,7 +294,8 @@ contract Deploy {
         out = string.concat(out, _field("epochLedger", address(s.epochLedger)));
         out = string.concat(out, _field("bitcoinRelay", address(s.bitcoinRelay)));
         out = string.concat(out, _field("ledgerCourt", address(s.ledgerCourt)));
-        out = string.concat(out, _field("creditRule", address(s.creditRule)), ",\n  \"series\": [");
+        out = string.concat(out, _field("creditRule", address(s.creditRule)));
+        out = string.concat(out, _field("hashProof", address(s.hashProof)), ",\n  \"series\": [");
         for (uint256 i = 0; i < _lines.length; ++i) {
             out = string.concat(out, i == 0 ? "\n" : ",\n", _lineOutput(_lines[i]));
         }

@@ -103,6 +103,7 @@ async fn chain(first: World, second: World) -> Chain {
         "bitcoinRelay",
         "ledgerCourt",
         "creditRule",
+        "hashProof",
     ] {
         text[name] = json!(LEDGER);
     }

@@ -47,7 +47,7 @@ contract SystemTest is Fixture {
     }
 
     function test_everyContractFitsTheSizeLimit() public view {
-        address[12] memory list = [
+        address[13] memory list = [
             address(sys.seriesRegistry),
             address(sys.primarySale),
             address(sys.positionMarket),
@@ -57,6 +57,7 @@ contract SystemTest is Fixture {
             address(sys.bitcoinRelay),
             address(sys.ledgerCourt),
             address(sys.creditRule),
+            address(sys.hashProof),
             address(line.pool),
             address(line.queue),
             line.unit

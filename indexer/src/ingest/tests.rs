@@ -38,6 +38,7 @@ fn deployment() -> Deployment {
         bitcoin_relay: other(0xa9),
         ledger_court: other(0xaa),
         credit_rule: other(0xab),
+        hash_proof: other(0xac),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: UNIT,

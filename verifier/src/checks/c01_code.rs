@@ -64,6 +64,7 @@ fn contracts(world: &World) -> Vec<(&'static str, Address)> {
         ("BitcoinRelay", d.bitcoin_relay),
         ("LedgerCourt", d.ledger_court),
         ("CreditRule", d.credit_rule),
+        ("HashProof", d.hash_proof),
     ];
     for series in &d.series {
         all.extend([

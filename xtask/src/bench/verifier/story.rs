@@ -136,6 +136,7 @@ fn deployment() -> Deployment {
         bitcoin_relay: at(10),
         ledger_court: at(16),
         credit_rule: at(17),
+        hash_proof: at(18),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: at(11),
