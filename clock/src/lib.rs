@@ -1,10 +1,14 @@
 //! The one room that reads time.
 //!
 //! What flows in: the system clock, or the timestamp of an EVM node's latest block. What flows out: unix seconds of
-//! *chain time*, the time that epochs are made of. In production the two agree to a few seconds; on the dev chain,
-//! where eight hours pass in half a minute, services follow the chain.
+//! *chain time*, the time that epochs are made of, and the first block of the period that runs, which dates whatever
+//! carries its hash. In production the two clocks agree to a few seconds; on the dev chain, where eight hours pass in
+//! half a minute, services follow the chain.
 //!
 //! It never decides anything, and it never goes back: a reading below an earlier one is replaced by the earlier one.
+
+mod first_block;
+pub use first_block::{FirstBlock, first_blocks};
 
 use std::sync::{
     Arc,
@@ -110,18 +114,30 @@ async fn follow(
 
 async fn chain_time(client: &reqwest::Client, url: &str) -> Result<u64, ClockError> {
     let no_block = |why: String| ClockError::NoBlock { url: url.to_owned(), why };
-    let call = serde_json::json!({
-        "jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["latest", false],
-    });
-    let reply = client.post(url).json(&call).timeout(Duration::from_secs(5)).send().await;
-    let reply = reply.map_err(|error| no_block(error.to_string()))?;
-    let reply: serde_json::Value =
-        reply.json().await.map_err(|error| no_block(error.to_string()))?;
-    let stamp = reply.pointer("/result/timestamp").and_then(serde_json::Value::as_str);
+    let params = serde_json::json!(["latest", false]);
+    let block = ask(client, url, "eth_getBlockByNumber", params).await.map_err(no_block)?;
+    let stamp = block.get("timestamp").and_then(serde_json::Value::as_str);
     let stamp = stamp.and_then(|hex| hex.strip_prefix("0x"));
     stamp
         .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-        .ok_or_else(|| no_block(format!("unexpected answer {reply}")))
+        .ok_or_else(|| no_block(format!("unexpected answer {block}")))
+}
+
+/// One JSON-RPC call. Says why when there is no result.
+async fn ask(
+    client: &reqwest::Client,
+    url: &str,
+    method: &str,
+    params: serde_json::Value,
+) -> Result<serde_json::Value, String> {
+    let call = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let reply = client.post(url).json(&call).timeout(Duration::from_secs(5)).send().await;
+    let reply = reply.map_err(|error| error.to_string())?;
+    let mut reply: serde_json::Value = reply.json().await.map_err(|error| error.to_string())?;
+    match reply.get_mut("result").map(serde_json::Value::take) {
+        Some(result) if !result.is_null() => Ok(result),
+        _ => Err(format!("unexpected answer {reply}")),
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "this crate is where the system clock is read")]

@@ -24,6 +24,9 @@ pub mod decimal;
 
 pub mod journal;
 
+mod share;
+pub use share::ShareProof;
+
 mod production;
 pub use production::{Production, Rate, SwitchReason};
 

@@ -1,8 +1,9 @@
 //! Records of the production journal: what the switching engine did, and the work that pools acknowledged.
 
+use alloy::primitives::{B256, FixedBytes};
 use serde::{Deserialize, Serialize};
 
-use crate::{Coin, EpochId, SeriesId};
+use crate::{Coin, EpochId, SeriesId, ShareProof};
 
 /// Expected revenue of a venue at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,5 +111,34 @@ pub enum Production {
         rejected: u32,
         /// Shares the pool called stale.
         stale: u32,
+    },
+    /// A venue's work was given to machines with an epoch's tag in it, or could not carry one. Once per epoch, venue and
+    /// target.
+    Tagged {
+        /// When.
+        time: u64,
+        /// The epoch of the tag.
+        epoch: EpochId,
+        /// Venue name.
+        venue: String,
+        /// The tag; none if the venue leaves no room for it: what is hashed there cannot be proven.
+        tag: Option<FixedBytes<4>>,
+        /// Highest hash that the pool takes as a share, as a big-endian number.
+        target: B256,
+    },
+    /// A share that its pool accepted, and whose hash was among the lowest under an epoch's tag when it was.
+    Share {
+        /// When the pool accepted it.
+        time: u64,
+        /// The epoch of its tag; may be the one before that of `time`.
+        epoch: EpochId,
+        /// Venue name.
+        venue: String,
+        /// Machine name.
+        machine: String,
+        /// Header hash as a big-endian number.
+        hash: B256,
+        /// What shows it.
+        proof: Box<ShareProof>,
     },
 }

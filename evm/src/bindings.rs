@@ -73,6 +73,10 @@ sol!(
 );
 sol!(
     #[sol(rpc, all_derives)]
+    "../contracts/interfaces/IHashProof.sol"
+);
+sol!(
+    #[sol(rpc, all_derives)]
     "../contracts/interfaces/IDemoQuote.sol"
 );
 

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use alloy::{primitives::Address, providers::Provider};
+use alloy::{
+    primitives::{Address, B256},
+    providers::Provider,
+};
 use domain::{EpochId, SeriesId};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +49,8 @@ pub struct Deployment {
     pub series_upgrader: Address,
     /// Deposit for duplicate serials.
     pub registrar_bond: Address,
+    /// Proofs of hashrate.
+    pub hash_proof: Address,
     /// Contracts of each series, by id.
     pub series: Vec<SeriesContracts>,
 }
@@ -92,6 +97,12 @@ impl Deployment {
         } else {
             Err(Error::WrongChain { expected: self.chain_id, found })
         }
+    }
+
+    /// Id of the fleet in proofs of hashrate: that of the registry that lists its machines.
+    #[must_use]
+    pub fn fleet(&self) -> B256 {
+        self.series_registry.into_word()
     }
 
     /// The contracts of one series.

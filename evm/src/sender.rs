@@ -114,6 +114,7 @@ pub fn explain(data: &Bytes) -> String {
         bindings::ISeriesUpgrader::ISeriesUpgraderErrors,
         bindings::IRegistrarBond::IRegistrarBondErrors,
         bindings::ITwabToken::ITwabTokenErrors,
+        bindings::IHashProof::IHashProofErrors,
     );
     format!("unknown error {data}")
 }

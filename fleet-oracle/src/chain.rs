@@ -48,6 +48,12 @@ impl Chain {
         Ok(Self { provider, deployment, live: Mutex::default(), posted })
     }
 
+    /// The connection.
+    #[must_use]
+    pub const fn provider(&self) -> &DynProvider {
+        &self.provider
+    }
+
     /// Addresses.
     #[must_use]
     pub const fn deployment(&self) -> &Deployment {

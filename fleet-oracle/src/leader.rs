@@ -3,7 +3,7 @@
 //! Leader of (epoch, attempt) = signer (epoch + attempt) mod n in the contract's order; an attempt lasts a fixed chain
 //! time, so a dead leader is passed over. A signer that has signed says for which observations: the next leader takes
 //! those up, so a leader that dies half-way blocks nobody. If a day has passed and no report can be made, the leader
-//! declares the gap, and the receipts stay for a later report.
+//! declares the gap, and the receipts stay for a later report. Beside that, each epoch's hashrate is proven.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,6 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     config::Peer,
     observation::SignedObservation,
+    proofs::Prover,
     report::ChainView,
     signer::{ROUND, Refusal, SignAnswer, SignRequest, Signer},
 };
@@ -31,6 +32,7 @@ pub async fn run(signer: Arc<Signer>) {
     let mut last_attempt = None;
     let mut failed_value = None;
     let mut failures = 0_u32;
+    let mut prover = Prover::default();
     loop {
         let done = step(&signer, &http, &mut last_attempt).await;
         failures = if done.is_ok() { 0 } else { failures.saturating_add(1).min(MOST_DOUBLINGS) };
@@ -41,6 +43,9 @@ pub async fn run(signer: Arc<Signer>) {
         signer.note(|notes| notes.trouble = trouble);
         if let Err(error) = keep_valued(&signer, &mut failed_value).await {
             tracing::warn!("valuation: {error}");
+        }
+        if let Err(error) = prover.step(&signer, &http).await {
+            tracing::warn!("proof of hashrate: {error}");
         }
         // A source that says no is not asked five times a second.
         tokio::time::sleep(poll.saturating_mul(1 << failures)).await;

@@ -3,8 +3,8 @@
 //! What flows in, separately for each signer process: the treasury's outputs from its own Bitcoin node, pool
 //! statements, the exchange's trades and withdrawals, the switching journal, prices of bitcoin and of hardware.
 //! What flows out: one signed observation per epoch, EIP-712 signatures over the report that a quorum's observations
-//! determine, and, when it is this signer's turn to lead, the report on chain. Also attestations of machine
-//! batches and of upgrades.
+//! determine, and, when it is this signer's turn to lead, the report on chain and the proof of the epoch's hashrate.
+//! Also attestations of machine batches and of upgrades.
 //!
 //! It never signs two digests for one epoch and round, never signs a receipt that it does not see itself, never
 //! releases what it has not written to its own store first, and shares no store or key with another signer.
@@ -31,5 +31,6 @@ pub mod store;
 
 pub mod api;
 pub mod leader;
+pub mod proofs;
 pub mod reading;
 pub mod signer;

@@ -121,7 +121,7 @@ pub struct Signer {
     reader: Reader,
     pub(crate) machines: MachineList,
     /// One reading at a time.
-    reading: tokio::sync::Mutex<()>,
+    pub(crate) reading: tokio::sync::Mutex<()>,
 }
 
 impl Signer {

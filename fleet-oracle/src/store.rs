@@ -12,6 +12,7 @@ use sqlx::{
 use crate::observation::SignedObservation;
 
 mod readings;
+mod shares;
 
 /// The store refuses, or holds what it should not.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,12 @@ CREATE TABLE IF NOT EXISTS journal_head (epoch INTEGER PRIMARY KEY, hash TEXT NO
 CREATE TABLE IF NOT EXISTS work (
   epoch INTEGER NOT NULL, venue TEXT NOT NULL, series INTEGER NOT NULL, hashes TEXT NOT NULL,
   PRIMARY KEY (epoch, venue, series));
+CREATE TABLE IF NOT EXISTS share (
+  epoch INTEGER NOT NULL, hash TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (epoch, hash));
+CREATE TABLE IF NOT EXISTS terms (
+  epoch INTEGER NOT NULL, venue TEXT NOT NULL, tagged INTEGER NOT NULL, target TEXT NOT NULL,
+  PRIMARY KEY (epoch, venue, tagged, target));
+CREATE TABLE IF NOT EXISTS hash_proof (epoch INTEGER PRIMARY KEY, plan TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS trade (
   coin TEXT NOT NULL, id INTEGER NOT NULL, time_ms INTEGER NOT NULL, sold INTEGER NOT NULL, net INTEGER NOT NULL,
   PRIMARY KEY (coin, id));

@@ -10,6 +10,7 @@ import {EpochLedger} from "../../contracts/EpochLedger.sol";
 import {ExitQueue} from "../../contracts/ExitQueue.sol";
 import {FairValue} from "../../contracts/FairValue.sol";
 import {FleetOracle} from "../../contracts/FleetOracle.sol";
+import {HashProof} from "../../contracts/HashProof.sol";
 import {LedgerCourt} from "../../contracts/LedgerCourt.sol";
 import {LpVault} from "../../contracts/LpVault.sol";
 import {PayoutRegistry} from "../../contracts/PayoutRegistry.sol";
@@ -48,6 +49,7 @@ contract Deploy {
         CreditRule creditRule;
         SeriesUpgrader seriesUpgrader;
         RegistrarBond registrarBond;
+        HashProof hashProof;
     }
 
     struct Line {
@@ -165,6 +167,9 @@ contract Deploy {
         if (address(s.ledgerCourt) != court) revert WrongPrediction(court, address(s.ledgerCourt));
         _machines(s, _VM.parseJsonUint(json, ".bond.registrar"));
         s.seriesRegistry.addVenue(address(s.positionMarket));
+        // the fleet is that of the registry: its id is the registry's address, so that nobody has to be told it
+        s.hashProof = new HashProof(_VM.parseJsonUint(json, ".hashProof.k"));
+        s.hashProof.register(bytes32(uint256(uint160(registry))));
     }
 
     /// @dev What the registry named before it was there.
@@ -319,7 +324,8 @@ contract Deploy {
         out = string.concat(out, _field("ledgerCourt", address(s.ledgerCourt)));
         out = string.concat(out, _field("creditRule", address(s.creditRule)));
         out = string.concat(out, _field("seriesUpgrader", address(s.seriesUpgrader)));
-        out = string.concat(out, _field("registrarBond", address(s.registrarBond)), ",\n  \"series\": [");
+        out = string.concat(out, _field("registrarBond", address(s.registrarBond)));
+        out = string.concat(out, _field("hashProof", address(s.hashProof)), ",\n  \"series\": [");
         for (uint256 i = 0; i < _lines.length; ++i) {
             out = string.concat(out, i == 0 ? "\n" : ",\n", _lineOutput(_lines[i]));
         }

@@ -105,6 +105,7 @@ async fn chain(first: World, second: World) -> Chain {
         "creditRule",
         "seriesUpgrader",
         "registrarBond",
+        "hashProof",
     ] {
         text[name] = json!(LEDGER);
     }

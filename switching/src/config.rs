@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use alloy::primitives::B256;
 use clock::ClockConfig;
 use domain::{Coin, CoinState, SeriesId};
 use serde::Deserialize;
@@ -75,6 +76,22 @@ pub struct Config {
     /// The machines' part of the extranonce.
     #[serde(default)]
     pub extranonce: Extranonce,
+    /// Proof of hashrate; without it shares carry no tag and prove nothing.
+    pub proof: Option<Proof>,
+}
+
+/// What binds shares to this fleet and to the running epoch.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// EVM node whose blocks date the shares.
+    pub evm_url: String,
+    /// Wall milliseconds between looks for the first block of an epoch.
+    pub poll_ms: u64,
+    /// Fleet id, 32 bytes: the registry's address, zeros before it.
+    pub fleet: B256,
+    /// Shares of a proof: as many of the lowest are kept.
+    pub shares: usize,
 }
 
 const fn ten_seconds() -> u64 {
@@ -225,6 +242,12 @@ impl Config {
         }
         if self.max_feed_age_seconds == 0 {
             return bad("max_feed_age_seconds", "must be above zero; 30 is usual");
+        }
+        if let Some(proof) = &self.proof {
+            check_url("proof.evm_url", &proof.evm_url)?;
+            if !(3..=255).contains(&proof.shares) {
+                return bad("proof.shares", "must be 3 to 255, the k of the HashProof contract");
+            }
         }
         if self.submit_timeout_ms == 0 {
             return bad("submit_timeout_ms", "must be above zero; 10000 is usual");

@@ -132,6 +132,12 @@ fn render(status: &Status) -> String {
     let venue = |name: &str| format!("{{venue=\"{name}\"}}");
     let ups = status.venues.iter().map(|v| (venue(&v.name), u8::from(v.up).to_string()));
     family("venue_up", "gauge", ups.collect());
+    let provable = status.venues.iter().map(|v| (venue(&v.name), u8::from(v.provable).to_string()));
+    family("venue_provable", "gauge", provable.collect());
+    if let Some(proof) = &status.proof {
+        let hashes = proof.unprovable_hashes.to_string();
+        family("unprovable_hashes_total", "counter", vec![(String::new(), hashes)]);
+    }
     let rates =
         status.rates.iter().map(|r| (venue(&r.rate.venue), r.rate.millisats_per_mhash.to_string()));
     family("rate_millisats_per_mhash", "gauge", rates.collect());

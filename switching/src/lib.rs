@@ -1,7 +1,7 @@
 //! The switching engine: every machine works on the coin that pays most now.
 //!
 //! What flows in: what pools say they pay and what exchanges bid (HTTP), pools' jobs and machines' shares (stratum),
-//! chain time. What flows out: one job to all machines, machines' shares to the pool whose job they answer, and the
+//! chain time, each epoch's first EVM block (only its hash, which dates shares). What flows out: one job to all machines, machines' shares to the pool whose job they answer, and the
 //! production journal, which is all that the fleet's oracle sees.
 //!
 //! It never credits work that a pool has not acknowledged, never sends a job that no pool gave, never drops a machine
@@ -32,7 +32,8 @@ pub mod upstream;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use clock::{Clock, ClockError};
+use clock::{Clock, ClockError, first_blocks};
+use domain::EPOCH_SECONDS;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -119,6 +120,9 @@ pub async fn run(
     let malformed = downstream.malformed();
     tasks.spawn(downstream.accept());
     let feeds = feeds::Feeds::start(&config, &stop);
+    let followed = config.proof.as_ref();
+    let first_blocks =
+        followed.map(|proof| first_blocks(proof.evm_url.clone(), EPOCH_SECONDS, proof.poll_ms));
     ready(addresses);
 
     let inputs = proxy::Inputs {
@@ -126,6 +130,7 @@ pub async fn run(
         feeds,
         venues,
         miners,
+        first_blocks,
         questions: asked,
         journal: entries,
         view,

@@ -57,7 +57,10 @@ impl Totals {
                 self.machines.entry(machine.clone()).or_default().joined_at = None;
                 self.disconnects = self.disconnects.saturating_add(1);
             }
-            Production::VenueUp { .. } | Production::VenueDown { .. } => {}
+            Production::VenueUp { .. }
+            | Production::VenueDown { .. }
+            | Production::Tagged { .. }
+            | Production::Share { .. } => {}
             Production::Switched { .. } => self.switches = self.switches.saturating_add(1),
             Production::Work { venue, machine, shares, hashes, rejected, stale, to, .. } => {
                 let work = Tally {

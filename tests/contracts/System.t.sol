@@ -47,7 +47,7 @@ contract SystemTest is Fixture {
     }
 
     function test_everyContractFitsTheSizeLimit() public view {
-        address[14] memory list = [
+        address[15] memory list = [
             address(sys.seriesRegistry),
             address(sys.primarySale),
             address(sys.positionMarket),
@@ -59,6 +59,7 @@ contract SystemTest is Fixture {
             address(sys.creditRule),
             address(sys.seriesUpgrader),
             address(sys.registrarBond),
+            address(sys.hashProof),
             address(line.pool),
             address(line.queue),
             line.unit

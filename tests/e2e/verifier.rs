@@ -12,6 +12,7 @@ use std::{path::Path, process::Output};
 use domain::{EpochId, Production, Rate, SeriesId, SwitchReason, journal::Head};
 use serde_json::Value;
 use tests::{
+    hashproof,
     payday::{Payday, who},
     report,
 };
@@ -102,6 +103,8 @@ async fn three_epochs(net: Devnet) -> Payday {
     day.receive(400_000).await.unwrap();
 
     report::enter_epoch(&day.net, first + 2).await.unwrap();
+    let proven = hashproof::prove(&day.net, first + 1).await.unwrap();
+    assert!(proven.to::<u64>() > 60 && proven.to::<u64>() < 2_000, "200 hashes: {proven}");
     let pots = [(first + 1, 990_000)];
     let funding = day.report(first + 1, &pots).await.unwrap();
     day.leave(DevKey::Anya).await.unwrap();
@@ -157,7 +160,7 @@ async fn paid_epochs_verify_and_every_lie_is_found() {
     let (output, text) = verify(&day, dir.path(), &["--tamper"]).await;
     println!("{text}");
     assert!(output.status.success(), "{text}");
-    assert_eq!(text.matches(" noticed    ").count(), 14, "{text}");
+    assert_eq!(text.matches(" noticed    ").count(), 16, "{text}");
 
     // a root with one bit changed, committed for real
     report::enter_epoch(&day.net, first + 4).await.unwrap();

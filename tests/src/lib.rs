@@ -11,5 +11,6 @@
     reason = "a test harness may panic"
 )]
 
+pub mod hashproof;
 pub mod payday;
 pub mod report;

@@ -144,7 +144,9 @@ fn epoch_of(record: &Production) -> u32 {
         | Production::MachineLeft { time, .. }
         | Production::VenueUp { time, .. }
         | Production::VenueDown { time, .. }
-        | Production::Switched { time, .. } => EpochId::at(*time).0,
+        | Production::Switched { time, .. }
+        | Production::Tagged { time, .. }
+        | Production::Share { time, .. } => EpochId::at(*time).0,
     }
 }
 

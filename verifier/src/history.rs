@@ -100,7 +100,11 @@ impl History {
     /// When the node does not answer, or a log does not decode.
     pub async fn read(chain: &Chain, deployment: &Deployment) -> Result<Self, Error> {
         let mut addresses = deployment.addresses();
-        addresses.extend([deployment.access_manager, deployment.bitcoin_relay]);
+        addresses.extend([
+            deployment.access_manager,
+            deployment.bitcoin_relay,
+            deployment.hash_proof,
+        ]);
         let logs = chain.logs(&addresses, deployment.block).await?;
         let blocks: BTreeSet<u64> = logs.iter().filter_map(|log| log.block_number).collect();
         let heads = chain.heads(blocks).await?;

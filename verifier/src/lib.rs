@@ -38,6 +38,8 @@ pub mod value;
 
 pub mod evidence;
 
+pub mod hashproof;
+
 pub mod compile;
 
 pub mod world;

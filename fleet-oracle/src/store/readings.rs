@@ -120,6 +120,7 @@ impl Store {
                 .bind(line.hash.to_string())
                 .execute(&mut *tx)
                 .await?;
+            super::shares::take(&mut tx, &record).await?;
             if let Production::Work { epoch, venue, series, hashes, .. } = record {
                 let old = sqlx::query(
                     "SELECT hashes FROM work WHERE epoch = ? AND venue = ? AND series = ?",
@@ -288,6 +289,8 @@ fn epoch_of(record: &Production) -> EpochId {
         | Production::MachineLeft { time, .. }
         | Production::VenueUp { time, .. }
         | Production::VenueDown { time, .. }
-        | Production::Switched { time, .. } => EpochId::at(*time),
+        | Production::Switched { time, .. }
+        | Production::Tagged { time, .. }
+        | Production::Share { time, .. } => EpochId::at(*time),
     }
 }

@@ -40,6 +40,7 @@ fn deployment() -> Deployment {
         credit_rule: other(0xab),
         series_upgrader: other(0xac),
         registrar_bond: other(0xad),
+        hash_proof: other(0xae),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: UNIT,

@@ -11,6 +11,7 @@ mod stales;
 mod status;
 mod switch;
 mod table;
+mod tags;
 mod venues;
 
 use std::{
@@ -19,17 +20,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clock::Clock;
+use clock::{Clock, FirstBlock};
 use domain::{EpochId, Production, SeriesId};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
+pub use tags::ProofStatus;
+
 pub use status::{DecisionNote, LatencyStatus, MachineStatus, RateStatus, Status, VenueStatus};
 
-use self::{miners::Miner, prefixes::Prefixes, switch::Current, table::Table, venues::VenueSlot};
+use self::{
+    miners::Miner, prefixes::Prefixes, switch::Current, table::Table, tags::Tags, venues::VenueSlot,
+};
 use crate::{
     config::Config,
     credit::Credits,
@@ -55,6 +60,8 @@ pub struct Inputs {
     pub venues: mpsc::Receiver<FromVenue>,
     /// Events of machines.
     pub miners: mpsc::Receiver<FromMiner>,
+    /// First blocks of epochs, if hashrate is to be proven.
+    pub first_blocks: Option<watch::Receiver<Option<FirstBlock>>>,
     /// Questions of the HTTP server.
     pub questions: mpsc::Receiver<oneshot::Sender<Status>>,
     /// The journal's thread.
@@ -108,6 +115,7 @@ pub struct Proxy {
     /// Easiest difficulty of all venues: what machines are given.
     difficulty: Option<Arc<Difficulty>>,
     credits: Credits,
+    tags: Tags,
     notes: VecDeque<DecisionNote>,
     counters: Counters,
     now: u64,
@@ -134,6 +142,7 @@ impl Proxy {
                 biased;
                 () = stop.cancelled() => break,
                 Some(event) = inputs.venues.recv() => { proxy.tick(); proxy.on_venue(event); }
+                Some(block) = next_block(&mut inputs.first_blocks) => { proxy.tick(); proxy.on_first_block(&block); }
                 _ = decide.tick() => { proxy.tick(); proxy.decide(); }
                 _ = flush.tick() => { proxy.tick(); proxy.sweep(); }
                 Some(question) = inputs.questions.recv() => { proxy.tick(); let _ = question.send(proxy.status()); }
@@ -179,6 +188,7 @@ impl Proxy {
             settling: Some(Instant::now()),
             difficulty: None,
             credits: Credits::default(),
+            tags: Tags::new(config.proof.as_ref()),
             notes: VecDeque::new(),
             counters: Counters::default(),
             config,
@@ -230,6 +240,16 @@ impl Proxy {
         }
         Ok(())
     }
+}
+
+/// The next first block of an epoch; never, if none is followed.
+async fn next_block(from: &mut Option<watch::Receiver<Option<FirstBlock>>>) -> Option<FirstBlock> {
+    let Some(blocks) = from else { return std::future::pending().await };
+    if blocks.changed().await.is_err() {
+        *from = None;
+        return None;
+    }
+    *blocks.borrow_and_update()
 }
 
 fn ticks(every: Duration) -> Interval {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use domain::SeriesId;
 
-use super::{Proxy, table::Work, venues::VenueSlot};
+use super::{Proxy, table::Work, tags::Candidate, venues::VenueSlot};
 use crate::{
     credit::Verdict,
     outbox::Sent,
@@ -31,6 +31,9 @@ pub(super) struct Pending {
     hashes: u128,
     /// The block that the share builds on.
     prev_hash: [u8; 32],
+    /// Whether it carries an epoch's tag, and what shows it if it is one of the lowest.
+    tagged: bool,
+    candidate: Option<Box<Candidate>>,
     sent: Instant,
 }
 
@@ -117,6 +120,7 @@ impl Proxy {
         let gone = || Refusal(21, "the pool connection of this job is gone".to_owned());
         let issue = self.table.get(submit.job).ok_or_else(gone)?;
         let work = &issue.work;
+        let candidate = self.candidate(work, submit, proven);
         let machine = self.miners.get(&conn).and_then(|miner| miner.machine.clone());
         let (machine, series) = machine.ok_or_else(gone)?;
         let slot = self.venues.get_mut(work.venue).ok_or_else(gone)?;
@@ -133,6 +137,8 @@ impl Proxy {
             series,
             hashes: work.difficulty.hashes(),
             prev_hash: work.job.prev_hash,
+            tagged: work.tag.is_some(),
+            candidate,
             sent: Instant::now(),
         };
         slot.pending.insert(call, pending);
@@ -168,6 +174,10 @@ impl Proxy {
         let who = (share.machine.as_str(), share.series);
         self.credits.count(self.now, who, &slot.config.name, verdict, share.hashes);
         let shunned = slot.judge_pool(verdict);
+        if verdict == Verdict::Accepted {
+            let candidate = share.candidate.as_deref();
+            self.count_evidence(candidate, &share.machine, share.hashes, share.tagged);
+        }
         if let Some((conn, id)) = share.waiting {
             let line = refusal.map_or_else(
                 || codec::reply(id.as_ref(), "true"),

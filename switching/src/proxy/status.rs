@@ -6,7 +6,7 @@ use alloy::primitives::B256;
 use domain::{Coin, CoinState, EpochId, Rate, SeriesId, SwitchReason};
 use serde::Serialize;
 
-use super::Proxy;
+use super::{ProofStatus, Proxy};
 use crate::{
     decision::{Action, Decision, Stay},
     market::Unfit,
@@ -69,6 +69,8 @@ pub struct VenueStatus {
     pub why_down: Option<String>,
     /// Where its coin stands.
     pub state: CoinState,
+    /// Whether its latest work carries an epoch's tag: what is hashed without one cannot be proven.
+    pub provable: bool,
     /// Jobs received since the start.
     pub jobs: u64,
     /// Shares that wait for the pool's answer.
@@ -174,6 +176,8 @@ pub struct Status {
     pub switch_latency_micros: LatencyStatus,
     /// Shares without a pool's verdict.
     pub shares_without_verdict: LocalStatus,
+    /// Proof of hashrate; null if nothing is to be proven.
+    pub proof: Option<ProofStatus>,
     /// The journal.
     pub journal: JournalStatus,
 }
@@ -252,6 +256,7 @@ impl Proxy {
                 stale_unexplained: self.venues.iter().map(|slot| slot.stales.unexplained()).sum(),
                 malformed_lines: self.malformed.load(Ordering::Relaxed),
             },
+            proof: self.tags.status(),
             journal: JournalStatus {
                 len: durable.head.len,
                 hash: durable.head.hash,
@@ -270,6 +275,7 @@ impl Proxy {
             up: slot.is_up(),
             why_down: slot.why_down(),
             state: slot.config.coin_state,
+            provable: slot.standby.as_ref().is_some_and(|issue| issue.work.tag.is_some()),
             jobs: slot.jobs,
             pending: slot.pending.len(),
             tally: totals.get(&slot.config.name).copied().unwrap_or_default(),

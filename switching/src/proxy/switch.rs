@@ -139,6 +139,7 @@ impl Proxy {
         issue.down_target =
             self.difficulty.as_ref().map_or(issue.down_target, |easiest| easiest.target());
         let work = issue.work.clone();
+        self.note_terms(&work);
         self.table.enter(issue);
         self.prepare_standby(venue, work);
         given

@@ -8,6 +8,7 @@ use std::{
 
 use alloy::primitives::U256;
 
+use super::tags::Tag;
 use crate::stratum::{
     difficulty::Difficulty,
     job::{Layout, PoolJob},
@@ -31,6 +32,8 @@ pub(super) struct Work {
     pub(super) difficulty: Arc<Difficulty>,
     /// The pool's mask.
     pub(super) mask: u32,
+    /// The tag in its coinbase, and where it stands there; none if it carries none.
+    pub(super) tag: Option<(Tag, u16)>,
 }
 
 /// Work under one of our job ids, rendered before it is needed.

@@ -94,6 +94,16 @@ impl VenueSlot {
         self.why_down.clone().or_else(|| if self.is_up() { None } else { unused() })
     }
 
+    /// The layout of the latest work as the pool gave it, without a tag.
+    pub(super) fn base_layout(&self) -> Option<Layout> {
+        self.layout.as_ref().map(|(_, layout)| layout.clone())
+    }
+
+    /// Puts the latest work, rendered anew under another number, in the place of what waits.
+    pub(super) fn renumber(&mut self, number: u64, issue: Issue) {
+        (self.work, self.again, self.standby) = (Some(number), 0, Some(issue));
+    }
+
     pub(super) fn submit_id(&mut self) -> u64 {
         let id = self.next_submit;
         self.next_submit = id.saturating_add(1);
@@ -151,7 +161,9 @@ impl Proxy {
         slot.stales.tip(job.prev_hash);
         (slot.work, slot.again) = (Some(number), 0);
         (slot.difficulty, slot.mask) = (Some(difficulty.clone()), Some(mask));
-        let work = Work { number, venue, session: slot.session, job, layout, difficulty, mask };
+        let session = slot.session;
+        let work = Work { number, venue, session, job, layout, difficulty, mask, tag: None };
+        let work = work.tagged(self.tags.tag);
         let first = slot.standby.is_none();
         slot.standby = Some(self.table.prepare(Arc::new(work), 0));
         self.set_terms();

@@ -10,6 +10,8 @@ use super::codec::LineError;
 
 /// Bytes of PAD that bind shares to an epoch, if the pool leaves room for them.
 pub const TAG_BYTES: usize = 4;
+/// Offset of the input script in a coinbase: version, input count, null outpoint and the script's length are before it.
+const SCRIPT_AT: usize = 42;
 
 /// Work as a pool sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,12 +58,6 @@ pub struct TooStingy {
     pub needed: usize,
 }
 
-/// The bytes that bind shares to an epoch. Zero: evidence of hashrate is not collected yet.
-#[must_use]
-pub const fn epoch_tag() -> [u8; TAG_BYTES] {
-    [0; TAG_BYTES]
-}
-
 impl Layout {
     /// Lays out a pool's extranonce for machines with `needed = k + e` bytes of their own.
     ///
@@ -69,13 +65,42 @@ impl Layout {
     /// When the pool's extranonce2 is shorter than that.
     pub fn new(extranonce1: Vec<u8>, size: usize, needed: usize) -> Result<Self, TooStingy> {
         let room = size.checked_sub(needed).ok_or(TooStingy { given: size, needed })?;
-        let tag = epoch_tag();
-        let pad = tag.into_iter().chain(std::iter::repeat(0)).take(room).collect();
-        Ok(Self { extranonce1, pad })
+        Ok(Self { extranonce1, pad: vec![0; room] })
+    }
+
+    /// The same layout with an epoch's tag at the start of PAD; none if PAD is too short.
+    #[must_use]
+    pub fn tagged(&self, tag: [u8; TAG_BYTES]) -> Option<Self> {
+        let mut tagged = self.clone();
+        tagged.pad.get_mut(..TAG_BYTES)?.copy_from_slice(&tag);
+        Some(tagged)
     }
 }
 
 impl PoolJob {
+    /// Where PAD starts in the coinbase, if a tag there stands in the script of the one input of a coinbase.
+    #[must_use]
+    pub fn tag_at(&self, layout: &Layout) -> Option<u16> {
+        let at = self.coinb1.len().checked_add(layout.extranonce1.len())?;
+        let one_null_input = self.coinb1.get(4..41)?;
+        let (count, null) = one_null_input.split_first()?;
+        let script = usize::from(*self.coinb1.get(41)?);
+        let spends = *count != 1
+            || null.iter().take(32).any(|byte| *byte != 0)
+            || null.iter().skip(32).any(|byte| *byte != 0xff);
+        let end = SCRIPT_AT.checked_add(script)?;
+        let inside = script <= 100 && at >= SCRIPT_AT && at.checked_add(TAG_BYTES)? <= end;
+        u16::try_from(at).ok().filter(|_| inside && !spends)
+    }
+
+    /// The previous block's hash in internal byte order, as it stands in the header.
+    #[must_use]
+    pub fn previous(&self) -> [u8; 32] {
+        let mut out = self.prev_hash;
+        out.chunks_exact_mut(4).for_each(<[u8]>::reverse);
+        out
+    }
+
     /// Reads the parameters of `mining.notify`. Parameters past the ninth are ignored.
     ///
     /// # Errors

@@ -108,8 +108,7 @@ impl Submit {
             None => job.version,
         };
         let extranonce2 = [layout.pad.as_slice(), prefix, &self.extranonce2].concat();
-        let coinbase =
-            [job.coinb1.as_slice(), &layout.extranonce1, &extranonce2, &job.coinb2].concat();
+        let coinbase = coinbase(job, layout, &extranonce2);
         let header = header(job, &coinbase, version, self.ntime, self.nonce);
         let hash = sha256d::Hash::hash(&header).to_byte_array();
         Ok(Proven { hash, extranonce2, version })
@@ -124,6 +123,12 @@ impl Proven {
     }
 }
 
+/// The coinbase that a machine hashed, without witness.
+#[must_use]
+pub fn coinbase(job: &PoolJob, layout: &Layout, extranonce2: &[u8]) -> Vec<u8> {
+    [job.coinb1.as_slice(), &layout.extranonce1, extranonce2, &job.coinb2].concat()
+}
+
 /// The 80 bytes of a header over `coinbase`.
 fn header(job: &PoolJob, coinbase: &[u8], version: u32, ntime: u32, nonce: u32) -> Vec<u8> {
     let leaf = sha256d::Hash::hash(coinbase).to_byte_array();
@@ -131,7 +136,6 @@ fn header(job: &PoolJob, coinbase: &[u8], version: u32, ntime: u32, nonce: u32) 
         .branches
         .iter()
         .fold(leaf, |node, branch| sha256d::Hash::hash(&[node, *branch].concat()).to_byte_array());
-    let previous = job.prev_hash.chunks_exact(4).flat_map(|word| word.iter().rev().copied());
     let tail = [ntime, job.nbits, nonce].into_iter().flat_map(u32::to_le_bytes);
-    version.to_le_bytes().into_iter().chain(previous).chain(root).chain(tail).collect()
+    version.to_le_bytes().into_iter().chain(job.previous()).chain(root).chain(tail).collect()
 }

@@ -27,6 +27,10 @@ pub(crate) use self::{machine::Machine, pool::Pool, world::World};
 pub(crate) const ANY: &str = "2.3283064365386963e-10";
 /// One header in 16: 2^-28.
 pub(crate) const SIXTEENTH: &str = "3.725290298461914e-09";
+/// A coinbase around 12 bytes of extranonce: 4 bytes of script before it, 8 after it, one output.
+pub(crate) const COINB1: &str = "0200000001000000000000000000000000000000000000000000000000\
+    0000000000000000ffffffff1803a1bb0c";
+pub(crate) const COINB2: &str = "eeeeeeeeeeeeeeeeffffffff0100f2052a01000000015100000000";
 pub(crate) const PREV: &str = "221a7d5aeda279d8b8455fe56c8dc7d05582575d00038fbf0000000000000000";
 
 pub(crate) fn config_text(
@@ -77,8 +81,13 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn start(world: &World, btc: &Pool, bch: &Pool) -> Self {
+        Self::start_with(world, btc, bch, "").await
+    }
+
+    /// With more tables in its configuration.
+    pub(crate) async fn start_with(world: &World, btc: &Pool, bch: &Pool, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let text = config_text(world, btc, bch, &folder.path().join("journal"));
+        let text = config_text(world, btc, bch, &folder.path().join("journal")) + more;
         let config: Config = toml::from_str(&text).unwrap();
         config.check().unwrap();
         let (stop, (ready, listening)) = (CancellationToken::new(), oneshot::channel());

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{PREV, header_hash, word};
+use super::{COINB1, COINB2, PREV, header_hash, word};
 
 #[derive(Debug)]
 pub(crate) struct PoolState {
@@ -36,7 +36,7 @@ pub(crate) struct Pool {
 
 fn notify(id: &str, clean: bool) -> String {
     let params =
-        json!([id, PREV, "0100", "ffff", [PREV], "20000000", "207fffff", "64c25820", clean]);
+        json!([id, PREV, COINB1, COINB2, [PREV], "20000000", "207fffff", "64c25820", clean]);
     json!({"id": null, "method": "mining.notify", "params": params}).to_string()
 }
 
@@ -92,7 +92,7 @@ impl Pool {
     /// Header hash of a submit, by the pool's own book.
     pub(crate) fn hash(&self, submit: &[String], mask: u32) -> [u8; 32] {
         let extranonce1 = self.state.lock().unwrap().extranonce1.clone();
-        let coinbase = hex::decode(format!("0100{extranonce1}{}ffff", submit[2])).unwrap();
+        let coinbase = hex::decode(format!("{COINB1}{extranonce1}{}{COINB2}", submit[2])).unwrap();
         let bits = submit.get(5).map_or(0, |bits| word(bits));
         let version = (0x2000_0000 & !mask) | (bits & mask);
         header_hash(&coinbase, version, word(&submit[3]), word(&submit[4]))

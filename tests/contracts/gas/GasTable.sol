@@ -16,8 +16,13 @@ abstract contract GasTable is Test {
 
     /// @notice Records what the call just made cost.
     function record(string memory name) internal {
+        record(name, vm.lastCallGas().gasTotalUsed);
+    }
+
+    /// @notice Records a figure that was measured otherwise.
+    function record(string memory name, uint256 used) internal {
         _names.push(name);
-        _gas.push(vm.lastCallGas().gasTotalUsed);
+        _gas.push(used);
     }
 
     /// @notice Whether this is the code that targets are measured on.

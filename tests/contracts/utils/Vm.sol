@@ -20,6 +20,8 @@ interface Vm {
 
     function warp(uint256 time) external;
     function roll(uint256 number) external;
+    function setBlockhash(uint256 number, bytes32 hash) external;
+    function cool(address account) external;
     function fee(uint256 baseFee) external;
     function chainId(uint256 id) external;
     function deal(address account, uint256 balance) external;

@@ -66,6 +66,7 @@ fn contracts(world: &World) -> Vec<(&'static str, Address)> {
         ("CreditRule", d.credit_rule),
         ("SeriesUpgrader", d.series_upgrader),
         ("RegistrarBond", d.registrar_bond),
+        ("HashProof", d.hash_proof),
     ];
     for series in &d.series {
         all.extend([

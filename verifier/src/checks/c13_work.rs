@@ -1,22 +1,26 @@
-//! Check 13: the work that reports claim is in the journal, whose chain is whole. Share proofs on chain come with a
-//! contract that this deployment does not have.
+//! Check 13: the work that reports claim is in the journal, whose chain is whole, and hash proofs say what their shares
+//! say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::Production;
 
-use super::Checked;
+use super::{Checked, c13_proofs};
 use crate::{Findings, world::World};
 
 /// A report may claim this much less than the journal, in percent: work that pools acknowledged in the last seconds of
 /// an epoch can reach signers after they signed. It may never claim more.
 const BELOW_PERCENT: u128 = 1;
 
-pub(super) fn check(world: &World) -> Checked {
+pub(super) async fn check(world: &World) -> Checked {
     let mut findings = Findings::default();
+    let proofs = c13_proofs::check(world, &mut findings).await?;
     let Some(evidence) = &world.evidence else {
-        return Ok(findings
-            .not_checked("no --evidence given, and this deployment has no HashProof contract"));
+        let Some(proofs) = proofs else {
+            return Ok(findings.not_checked("no --evidence given, and no hashrate proven yet"));
+        };
+        findings.note("acknowledged work: not checked (no --evidence given)");
+        return Ok(findings.passed(proofs));
     };
     findings.faults(evidence.faults.iter().cloned());
     let mut work: BTreeMap<(u32, u16), u128> = BTreeMap::new();
@@ -58,9 +62,9 @@ pub(super) fn check(world: &World) -> Checked {
             "{wider} evidence roots name more than the journal (pools, exchange), which is not published here"
         ));
     }
-    findings.note("share proofs: not checked (this deployment has no HashProof contract)");
+    let proofs = proofs.unwrap_or_else(|| "no hashrate proven yet".to_owned());
     Ok(findings.passed(format!(
-        "{lines} report lines against {} journal lines from {} venues",
+        "{lines} report lines against {} journal lines from {} venues; {proofs}",
         evidence.head.len,
         venues.len()
     )))

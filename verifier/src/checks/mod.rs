@@ -12,6 +12,7 @@ mod c09_conservation;
 mod c10_pools;
 mod c11_values;
 mod c12_upgrades;
+mod c13_proofs;
 mod c13_work;
 mod c14_switches;
 
@@ -53,7 +54,7 @@ pub async fn run(world: &World) -> Report {
         c10_pools::check(world).await,
         c11_values::check(world).await,
         c12_upgrades::check(world).await,
-        c13_work::check(world),
+        c13_work::check(world).await,
         c14_switches::check(world),
     ];
     let verdicts = (1_u8..)

@@ -14,8 +14,8 @@ use bitcoin::{Amount, MerkleBlock, Transaction, TxOut, consensus};
 use evm::{
     Deployment,
     bindings::{
-        IBuybackPool, IEpochLedger, IFairValue, IFleetOracle, ISeriesRegistry, ISeriesUpgrader,
-        ITwabToken,
+        IBuybackPool, IEpochLedger, IFairValue, IFleetOracle, IHashProof, ISeriesRegistry,
+        ISeriesUpgrader, ITwabToken,
     },
 };
 use serde_json::Value;
@@ -96,6 +96,8 @@ pub(super) fn all() -> Vec<Lie> {
         Lie { even_unchecked: true, ..upgrade },
         Lie::new(12, "a quote unit less to the vendor of an upgrade", To::Evm(vendor)),
         Lie::new(13, "one digit of acknowledged work in the journal", To::Journal(work)),
+        Lie::new(13, "one hash more in a proof of hashrate", To::Evm(claimed_hashes)),
+        Lie::new(13, "one bit of a share in a proof's calldata", To::Evm(share)),
         Lie::new(14, "the rate of a venue that was entered", To::Journal(rate)),
     ]
 }
@@ -165,6 +167,23 @@ fn value(deployment: &Deployment, method: &str, _: &Value, answer: &mut Value) -
 fn cash(deployment: &Deployment, method: &str, params: &Value, answer: &mut Value) -> bool {
     let pool = deployment.series.first().map(|series| series.pool);
     called::<IBuybackPool::stateCall>(method, params, pool) && add_one(answer, 0)
+}
+
+fn claimed_hashes(deployment: &Deployment, method: &str, _: &Value, answer: &mut Value) -> bool {
+    alter_event::<IHashProof::Proven>(method, answer, deployment.hash_proof, |event| {
+        event.hashes = event.hashes.wrapping_add(U256::from(1));
+        true
+    })
+}
+
+fn share(deployment: &Deployment, method: &str, _: &Value, answer: &mut Value) -> bool {
+    let of_proof = address(answer.get("to")) == Some(deployment.hash_proof);
+    if method != "eth_getTransactionByHash" || !of_proof {
+        return false;
+    }
+    let Some(input) = answer.get_mut("input") else { return false };
+    let length = input.as_str().map_or(0, str::len);
+    length > 2_000 && flip(input, length - 400) // in the last share's coinbase or branch
 }
 
 fn hardware(deployment: &Deployment, method: &str, params: &Value, answer: &mut Value) -> bool {

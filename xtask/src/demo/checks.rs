@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, Bytes, U256};
 use domain::EpochId;
-use evm::bindings::{IEpochLedger, IFleetOracle, IPayoutRegistry, ITwabToken};
+use evm::bindings::{IEpochLedger, IFleetOracle, IHashProof, IPayoutRegistry, ITwabToken};
 use eyre::{Result, ensure, eyre};
 use serde_json::{Value, json};
 
@@ -179,6 +179,40 @@ pub async fn machines_lost_nothing(world: &World) -> Result<()> {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or_default()
+}
+
+/// The fleet's own shares prove to the contract about as many hashes as pools acknowledged. As of the finalized block:
+/// the verifier looks no further.
+///
+/// # Errors
+/// When nothing is proven in time, or more than luck explains.
+pub async fn hashrate_is_proven(world: &World, epoch: EpochId) -> Result<()> {
+    let contract = IHashProof::new(world.deployment.hash_proof, world.evm.reader()?);
+    let fleet = world.deployment.fleet();
+    world
+        .wait_until("the proof of hashrate", async || {
+            let claim = contract.claimOf(fleet, epoch.0);
+            let claim = claim.block(alloy::eips::BlockId::finalized()).call().await?;
+            Ok(!claim.hashes.is_zero())
+        })
+        .await?;
+    let over = contract.claimedOver(fleet, epoch.0, 1).call().await?;
+    let reports = events::<IFleetOracle::ReportPosted>(world, world.deployment.fleet_oracle);
+    let report = reports.await?.into_iter().find(|it| it.epoch == epoch.0);
+    let report = report.ok_or_else(|| eyre!("epoch {epoch} has no report"))?.report;
+    let work = report.series.iter().map(|series| U256::from(series.work));
+    let acknowledged = work.fold(U256::ZERO, U256::saturating_add);
+    let proven = over.hashes;
+    let shares = contract.k().call().await?;
+    ensure!(proven <= acknowledged * U256::from(5), "{proven} proven, {acknowledged} acknowledged");
+    let tenths = over.errorPpm / U256::from(1_000);
+    say::done(&format!(
+        "the fleet's {shares} lowest shares prove {proven} hashes to a contract, beside {acknowledged} that pools \
+         acknowledged; the standard error of one epoch is {}.{} %",
+        tenths / U256::from(10),
+        tenths % U256::from(10)
+    ));
+    Ok(())
 }
 
 /// A stranger's recomputation from the two chains says yes. Returns its table.

@@ -50,6 +50,7 @@ pub async fn play(world: &World) -> Result<()> {
 
     say::act(&format!("After it: epoch {paid_epoch} is reported, committed, paid and proven"));
     wait_for_report(world, paid_epoch).await?;
+    checks::hashrate_is_proven(world, paid_epoch).await?;
     let rival = wait_for_proof(world, paid_epoch).await?;
     checks::paid_to_the_satoshi(world, paid_epoch, &addresses).await?;
     checks::machines_lost_nothing(world).await?;

@@ -138,6 +138,7 @@ fn deployment() -> Deployment {
         credit_rule: at(17),
         series_upgrader: at(18),
         registrar_bond: at(19),
+        hash_proof: at(20),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: at(11),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use evm::Deployment;
 use eyre::{Result, eyre};
 use serde_json::{Value, json};
 
@@ -43,6 +44,10 @@ pub(super) async fn switching(plan: &Plan<'_>) -> Result<Process> {
             venue("bch-pool", "BCH", plan.bch_pool),
         ],
         "fleet": {"machines": machines},
+        "proof": {
+            "evm_url": plan.evm.url, "poll_ms": 100, "shares": 16,
+            "fleet": Deployment::read(plan.deployment)?.fleet(),
+        },
     });
     launch(plan, "switching", &["run"], "switching", &config).await
 }
