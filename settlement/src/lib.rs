@@ -12,11 +12,17 @@
 
 pub mod encode;
 
+pub mod base;
+
+pub mod cut;
+
 pub mod allocate;
 
 pub mod twab;
 
 pub mod chain;
+
+pub mod corrections;
 
 pub mod snapshot;
 
