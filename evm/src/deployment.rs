@@ -107,6 +107,7 @@ impl Deployment {
             self.fleet_oracle,
             self.payout_registry,
             self.epoch_ledger,
+            self.ledger_court,
         ];
         for series in &self.series {
             all.extend([

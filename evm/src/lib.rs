@@ -21,4 +21,4 @@ pub use error::Error;
 pub use finality::{BlockRef, Finality, block_at, block_numbered};
 pub use keys::read_key;
 pub use logs::{decoded, logs_between};
-pub use sender::{connect, connect_signing, land};
+pub use sender::{connect, connect_signing, explain, land};

@@ -112,6 +112,7 @@ pub fn explain(data: &Bytes) -> String {
         bindings::IPayoutRegistry::IPayoutRegistryErrors,
         bindings::IBitcoinRelay::IBitcoinRelayErrors,
         bindings::ITwabToken::ITwabTokenErrors,
+        bindings::ILedgerCourt::ILedgerCourtErrors,
     );
     format!("unknown error {data}")
 }

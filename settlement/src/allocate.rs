@@ -252,7 +252,11 @@ fn add(
     Ok(())
 }
 
-fn settle(
+/// One account's leaf and output by the Due rule, from its base with the epoch's credit.
+///
+/// # Errors
+/// When a sum leaves its field.
+pub fn settle(
     world: &World,
     terms: &Terms,
     account: Address,

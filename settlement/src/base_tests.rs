@@ -54,9 +54,7 @@ proptest! {
         let mut corrections = Corrections::new();
         for (who, acc, paid) in &lie {
             if let Some(leaf) = told.iter_mut().find(|leaf| leaf.account == account(*who)) {
-                if !corrections.contains_key(&leaf.account) {
-                    corrections.insert(leaf.account, tell(leaf, *acc, *paid));
-                }
+                corrections.entry(leaf.account).or_insert_with(|| tell(leaf, *acc, *paid));
             }
         }
         let (pot, units, shares) = next;

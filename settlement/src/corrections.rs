@@ -24,8 +24,7 @@ pub async fn read(chain: &Chain, epoch: EpochId, at: &BlockRef) -> Result<Correc
     let block = BlockId::hash(at.hash);
     let sums = court.correctionSums(epoch.0).block(block).call().await;
     let sums = sums.map_err(|error| rpc("correctionSums", error))?;
-    let untouched =
-        ILedgerCourt::Sums { accUp: 0, accDown: 0, paidUp: 0, paidDown: 0 };
+    let untouched = ILedgerCourt::Sums { accUp: 0, accDown: 0, paidUp: 0, paidDown: 0 };
     if sums == untouched {
         return Ok(Corrections::new());
     }
@@ -96,12 +95,18 @@ mod tests {
 
     fn event(account: u8, series: u16, change: i64) -> ILedgerCourt::Corrected {
         let account = Address::repeat_byte(account);
-        ILedgerCourt::Corrected { epoch: 7, account, series, change: I256::try_from(change).unwrap() }
+        ILedgerCourt::Corrected {
+            epoch: 7,
+            account,
+            series,
+            change: I256::try_from(change).unwrap(),
+        }
     }
 
     #[test]
     fn events_add_up_by_sign_and_kind() {
-        let events = [event(1, 1, 5), event(2, 1, -3), event(1, 0, -4), event(1, 1, 2), event(3, 0, 9)];
+        let events =
+            [event(1, 1, 5), event(2, 1, -3), event(1, 0, -4), event(1, 1, 2), event(3, 0, 9)];
         let sums = add_up(&events).unwrap();
         assert_eq!((sums.accUp, sums.accDown, sums.paidUp, sums.paidDown), (7, 3, 9, 4));
         let all = fold(&events).unwrap();

@@ -44,7 +44,19 @@ pub mod protocol;
 
 pub mod proof;
 
+pub mod relay;
+
+pub mod court;
+
+pub mod challenge;
+
 pub mod engine;
+
+pub mod evidence;
+
+pub mod exhibit;
+
+pub mod retrace;
 
 pub mod dry_run;
 

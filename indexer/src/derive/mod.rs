@@ -1,5 +1,6 @@
 //! From logs to derived rows: one module per contract, each a translation of its events and nothing more.
 
+mod court;
 mod ledger;
 mod market;
 mod oracle;
@@ -33,6 +34,7 @@ enum Source {
     Oracle,
     PayoutRegistry,
     Ledger,
+    Court,
     Token,
     Pool(u16),
     Queue(u16),
@@ -65,6 +67,7 @@ impl Sources {
             (deployment.fleet_oracle, Source::Oracle),
             (deployment.payout_registry, Source::PayoutRegistry),
             (deployment.epoch_ledger, Source::Ledger),
+            (deployment.ledger_court, Source::Court),
         ]);
         for series in &deployment.series {
             by_address.extend([
@@ -148,6 +151,9 @@ pub(crate) async fn apply(
         Source::Ledger => {
             event!(b::IEpochLedger::IEpochLedgerEvents, e => ledger::apply(writer, at, input, e))
         }
+        Source::Court => {
+            event!(b::ILedgerCourt::ILedgerCourtEvents, e => court::apply(writer, at, e))
+        }
         Source::Token => {
             event!(b::ITwabToken::ITwabTokenEvents, e => token::apply(writer, log.address(), e))
         }
@@ -195,6 +201,7 @@ known_topics!(
     bindings::IFleetOracle::IFleetOracleEvents,
     bindings::IPayoutRegistry::IPayoutRegistryEvents,
     bindings::IEpochLedger::IEpochLedgerEvents,
+    bindings::ILedgerCourt::ILedgerCourtEvents,
     bindings::ITwabToken::ITwabTokenEvents,
     bindings::IBuybackPool::IBuybackPoolEvents,
     bindings::IExitQueue::IExitQueueEvents,
