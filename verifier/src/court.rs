@@ -179,7 +179,7 @@ fn add(value: u128, change: I256) -> Result<u128, Error> {
 }
 
 fn leaf(shown: &ILedgerCourt::Leaf) -> Option<Leaf> {
-    if shown.acc.len() % 18 != 0 {
+    if !shown.acc.len().is_multiple_of(18) {
         return None;
     }
     let mut acc = Vec::new();

@@ -49,23 +49,24 @@ fn said(index: u64, (kind, who, amount): (u8, u8, u32)) -> Log {
     let change = I256::try_from(i64::from(amount) - 500).unwrap();
     let faults = [Fault::WrongShare, Fault::Unpaid, Fault::Silence];
     let fault = faults[usize::from(who) % 3];
-    let orderHash = B256::with_last_byte(who);
+    let order_hash = B256::with_last_byte(who);
     let data = match kind {
         0 => Bonded { from: account, amount: sum }.encode_log_data(),
-        1 => Penalised { pool: orderHash, amount: sum, toChallenger: sum }.encode_log_data(),
+        1 => Penalised { pool: order_hash, amount: sum, toChallenger: sum }.encode_log_data(),
         2 => WithdrawalAnnounced { amount: sum, from: sum }.encode_log_data(),
         3 => Withdrawn { to: account, amount: sum }.encode_log_data(),
         4 => Demanded { account, epoch, by: address(2) }.encode_log_data(),
         5 => Answered { account, epoch }.encode_log_data(),
         6 => Upheld { fault, epoch, account, challenger: address(3) }.encode_log_data(),
         7 => Corrected { epoch, account, series: 1, change }.encode_log_data(),
-        8 => Claimed { pool: orderHash, account, amount: sum }.encode_log_data(),
+        8 => Claimed { pool: order_hash, account, amount: sum }.encode_log_data(),
         9 => {
-            let posted = OrderPosted { orderHash, maker: address(1), order: order(who) };
+            let posted =
+                OrderPosted { orderHash: order_hash, maker: address(1), order: order(who) };
             return event(index, MARKET, posted.encode_log_data());
         }
         _ => {
-            let cancelled = OrderCancelled { orderHash, maker: address(1) };
+            let cancelled = OrderCancelled { orderHash: order_hash, maker: address(1) };
             return event(index, MARKET, cancelled.encode_log_data());
         }
     };
