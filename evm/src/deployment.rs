@@ -124,6 +124,7 @@ impl Deployment {
             self.epoch_ledger,
             self.series_upgrader,
             self.registrar_bond,
+            self.ledger_court,
         ];
         for series in &self.series {
             all.extend([

@@ -23,4 +23,4 @@ pub use finality::{BlockRef, Finality, block_at, block_numbered};
 pub use first_block::{FirstBlock, first_block};
 pub use keys::read_key;
 pub use logs::{decoded, logs_between};
-pub use sender::{connect, connect_signing, land};
+pub use sender::{connect, connect_signing, explain, land};

@@ -115,6 +115,7 @@ pub fn explain(data: &Bytes) -> String {
         bindings::IRegistrarBond::IRegistrarBondErrors,
         bindings::ITwabToken::ITwabTokenErrors,
         bindings::IHashProof::IHashProofErrors,
+        bindings::ILedgerCourt::ILedgerCourtErrors,
     );
     format!("unknown error {data}")
 }

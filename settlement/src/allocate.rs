@@ -9,19 +9,26 @@
 //! 3. *error below one sat for life*: an accumulator never exceeds the exact share and falls short of it by at most
 //!    3 * 2^-64 sat for every piece credited: less than one sat in 10^18 pieces.
 //! 4. *zero weight, zero credit*: an account that held nothing gains nothing.
-//! 5. *paid never exceeds credit*: `paid <= floor(acc)` always.
-//! 6. *a leaf stays*: an account with a leaf keeps one, and its accumulators never fall.
+//! 5. *paid never exceeds credit*: `paid <= floor(acc)`, but for what the court took back after it was paid.
+//! 6. *a leaf stays*: an account with a leaf keeps one, and its accumulators never fall but by a correction.
 //! 7. *deferred pays nobody*: a deferred epoch has no batch, and all that is owed stays owed.
 //! 8. *splitting gains nothing*: one owner with two accounts is credited no more than with one.
+//! 9. *corrections move the base*: of the accounts corrected and of nobody else, by what the court said, not below zero;
+//!    the sums stay within what `correctionSums` lets the ledger take.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::{Address, B256, U256, keccak256};
 use bitcoin::{Amount, ScriptBuf, TxOut};
-use domain::{EpochId, Leaf, OutRef, Root, Sats, SeriesAcc, SeriesId};
+use domain::{EpochId, Leaf, Root, Sats, SeriesAcc, SeriesId};
 use serde::{Deserialize, Serialize};
 
-use crate::encode::{self, EncodeError};
+pub use crate::cut::{Batch, Cut};
+use crate::{
+    base::{self, Base, Corrections},
+    cut::{self, Line},
+    encode::{self, EncodeError},
+};
 
 /// Epochs after which a small amount is paid whatever the thresholds.
 const AGE: u32 = 90;
@@ -87,17 +94,10 @@ pub struct World {
     pub shares: BTreeMap<(Address, EpochId), Weights>,
     /// Scripts in force, by account.
     pub entries: BTreeMap<Address, Entry>,
-    /// Leaves of the epoch before, account ascending.
+    /// Leaves of the epoch before as they were committed, account ascending.
     pub previous: Vec<Leaf>,
-}
-
-/// How due outputs are cut into batches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// As many outputs as fit into this many bytes.
-    MaxBytes(usize),
-    /// As a commitment on chain has cut them: the totals of its batches, sats.
-    Totals(Vec<u64>),
+    /// What the court added to the bases that this epoch starts with.
+    pub corrections: Corrections,
 }
 
 /// What the operator decides for an epoch, recorded in the commitment.
@@ -118,25 +118,6 @@ pub struct Payment {
     pub account: Address,
     /// The output.
     pub output: TxOut,
-}
-
-/// One batch: the outputs of one transaction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Batch {
-    /// keccak of the serialised outputs.
-    pub outputs_hash: B256,
-    /// Their sum, sats.
-    pub total: u64,
-    /// Payees in account order.
-    pub payments: Vec<Payment>,
-}
-
-impl Batch {
-    /// The payees' outputs in order.
-    #[must_use]
-    pub fn outputs(&self) -> Vec<TxOut> {
-        self.payments.iter().map(|payment| payment.output.clone()).collect()
-    }
 }
 
 /// The outcome of an epoch.
@@ -172,34 +153,32 @@ pub enum AllocateError {
     Encode(#[from] EncodeError),
 }
 
-type Credits = BTreeMap<Address, BTreeMap<SeriesId, u128>>;
+type Credits = BTreeMap<Address, Base>;
 
 /// Leaves, root and batches of one epoch.
 ///
 /// # Errors
 /// When the snapshot lacks weights, an integer leaves its range, or a committed cut does not fit.
 pub fn allocate(world: &World, terms: &Terms) -> Result<Allocation, AllocateError> {
-    let mut credits = Credits::new();
-    for leaf in &world.previous {
-        let series = leaf.acc.iter().map(|entry| (entry.series, entry.acc)).collect();
-        credits.insert(leaf.account, series);
-    }
-    for piece in &world.pieces {
-        credit_piece(world, piece, &mut credits)?;
-    }
-    let before: BTreeMap<Address, &Leaf> =
-        world.previous.iter().map(|leaf| (leaf.account, leaf)).collect();
-    let (mut leaves, mut due) = (Vec::with_capacity(credits.len()), Vec::new());
-    for (account, series) in credits {
-        let (leaf, pay) = settle(world, terms, account, series, before.get(&account).copied())?;
-        if let Some(output) = pay {
-            due.push((leaves.len(), Payment { account, output }));
-        }
-        leaves.push(leaf);
-    }
-    let batches = cut(&mut leaves, due, &terms.cut)?;
+    let (leaves, batches) = cut::cut(decide(world, terms)?, &terms.cut)?;
     let root = encode::root_of(&leaves)?;
     Ok(Allocation { leaves, root, batches })
+}
+
+/// Every account's leaf, and the output that it is due, accounts ascending.
+///
+/// # Errors
+/// When the snapshot lacks weights, or an integer leaves its range.
+pub fn decide(world: &World, terms: &Terms) -> Result<Vec<Line>, AllocateError> {
+    let mut bases = base::bases(&world.previous, &world.corrections)?;
+    for piece in &world.pieces {
+        credit_piece(world, piece, &mut bases)?;
+    }
+    // a wrapper has no leaf: one that was committed by mistake goes when the court has taken all of it back
+    bases.retain(|account, base| {
+        !base.is_nothing() || world.wrappers.iter().all(|wrapper| wrapper.account != *account)
+    });
+    bases.into_iter().map(|(account, base)| settle(world, terms, account, base)).collect()
 }
 
 /// `floor(pot * 2^64 * weight / total)`, in 2^-64 sat.
@@ -268,43 +247,43 @@ fn add(
     if credit == 0 {
         return Ok(());
     }
-    let acc = credits.entry(account).or_default().entry(series).or_default();
+    let acc = credits.entry(account).or_default().acc.entry(series).or_default();
     *acc = acc.checked_add(credit).ok_or(AllocateError::Overflow("an accumulator"))?;
     Ok(())
 }
 
-fn settle(
+/// One account's leaf and output by the Due rule, from its base with the epoch's credit.
+///
+/// # Errors
+/// When a sum leaves its field.
+pub fn settle(
     world: &World,
     terms: &Terms,
     account: Address,
-    series: BTreeMap<SeriesId, u128>,
-    before: Option<&Leaf>,
-) -> Result<(Leaf, Option<TxOut>), AllocateError> {
-    let acc = series.into_iter().map(|(series, acc)| SeriesAcc { series, acc }).collect();
+    base: Base,
+) -> Result<Line, AllocateError> {
+    let acc = base.acc.into_iter().filter(|(_, acc)| *acc > 0);
+    let acc = acc.map(|(series, acc)| SeriesAcc { series, acc }).collect();
     let entry = world.entries.get(&account);
     let script_hash = entry.map_or(B256::ZERO, |e| keccak256(e.script.as_bytes()));
-    let paid = before.map_or(Sats::ZERO, |leaf| leaf.paid);
+    let paid = Sats(base.paid);
     let mut leaf = Leaf { account, script_hash, paid, since: None, out: None, acc };
     let whole = u64::try_from(encode::acc_sum(&leaf)? >> 64);
     let whole = whole.map_err(|_| AllocateError::Overflow("an account's sats"))?;
-    let owed = whole.checked_sub(paid.0).ok_or(AllocateError::Overflow("paid above credit"))?;
+    // more may be paid than credited once the court took credit back: then nothing is owed until it is earned again
+    let owed = whole.saturating_sub(base.paid);
     if owed == 0 {
-        return Ok((leaf, None));
+        return Ok(Line { leaf, pays: None });
     }
-    let since = before.and_then(|leaf| leaf.since).unwrap_or(EpochId(world.epoch));
+    let since = base.since.unwrap_or(EpochId(world.epoch));
     let age = world.epoch.saturating_sub(since.0);
-    match entry.filter(|entry| is_due(terms, entry, owed, age)) {
-        Some(entry) => {
-            leaf.paid = Sats(whole);
-            let output =
-                TxOut { value: Amount::from_sat(owed), script_pubkey: entry.script.clone() };
-            Ok((leaf, Some(output)))
-        }
-        None => {
-            leaf.since = Some(since);
-            Ok((leaf, None))
-        }
-    }
+    let Some(entry) = entry.filter(|entry| is_due(terms, entry, owed, age)) else {
+        leaf.since = Some(since);
+        return Ok(Line { leaf, pays: None });
+    };
+    leaf.paid = Sats(whole);
+    let output = TxOut { value: Amount::from_sat(owed), script_pubkey: entry.script.clone() };
+    Ok(Line { leaf, pays: Some(output) })
 }
 
 fn is_due(terms: &Terms, entry: &Entry, owed: u64, age: u32) -> bool {
@@ -313,61 +292,15 @@ fn is_due(terms: &Terms, entry: &Entry, owed: u64, age: u32) -> bool {
     !terms.defer && owed >= entry.dust && (enough || old_enough)
 }
 
-/// Cuts due outputs into batches and writes `out` into their leaves.
-fn cut(
-    leaves: &mut [Leaf],
-    due: Vec<(usize, Payment)>,
-    cut: &Cut,
-) -> Result<Vec<Batch>, AllocateError> {
-    let mut groups: Vec<Vec<Payment>> = Vec::new();
-    let (mut bytes, mut total) = (0_usize, 0_u64);
-    for (position, payment) in due {
-        let size = payment.output.size();
-        let sats = payment.output.value.to_sat();
-        let open = match (cut, groups.len().checked_sub(1)) {
-            (_, None) => false,
-            (Cut::MaxBytes(most), _) => bytes.saturating_add(size) <= *most,
-            (Cut::Totals(totals), Some(last)) => totals.get(last).is_some_and(|t| total < *t),
-        };
-        if !open {
-            groups.push(Vec::new());
-            (bytes, total) = (0, 0);
-        }
-        bytes = bytes.saturating_add(size);
-        total = total.checked_add(sats).ok_or(AllocateError::Overflow("a batch's total"))?;
-        let last = groups.len().saturating_sub(1);
-        let group = groups.last_mut().ok_or(AllocateError::BadCut("no batch"))?;
-        let out = OutRef {
-            batch: u16::try_from(last).map_err(|_| AllocateError::Overflow("batches"))?,
-            index: u16::try_from(group.len()).map_err(|_| AllocateError::Overflow("payees"))?,
-        };
-        let leaf = leaves.get_mut(position).ok_or(AllocateError::BadCut("no leaf"))?;
-        leaf.out = Some(out);
-        group.push(payment);
-    }
-    let batches = groups.into_iter().map(batch).collect::<Result<Vec<_>, _>>()?;
-    if let Cut::Totals(totals) = cut {
-        let found: Vec<u64> = batches.iter().map(|batch| batch.total).collect();
-        if found != *totals {
-            return Err(AllocateError::BadCut("totals differ"));
-        }
-    }
-    Ok(batches)
-}
-
-fn batch(payments: Vec<Payment>) -> Result<Batch, AllocateError> {
-    let outputs: Vec<TxOut> = payments.iter().map(|p| p.output.clone()).collect();
-    let total = encode::outputs_total(&outputs).ok_or(AllocateError::Overflow("a total"))?;
-    Ok(Batch { outputs_hash: encode::outputs_hash(&outputs), total, payments })
-}
-
-/// Accounts that may be credited in this world: holders of units and shares, and first-loss accounts.
+/// Accounts that may have a leaf in this world: holders of units and shares, first-loss accounts, those that had one,
+/// and those that the court corrected.
 #[must_use]
 pub fn candidates(world: &World) -> BTreeSet<Address> {
     let holders = world.units.values().chain(world.shares.values());
     let mut all: BTreeSet<Address> = holders.flat_map(|w| w.of.keys().copied()).collect();
     all.extend(world.wrappers.iter().map(|wrapper| wrapper.first_loss));
     all.extend(world.previous.iter().map(|leaf| leaf.account));
+    all.extend(world.corrections.keys());
     all
 }
 

@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+#[path = "base_tests.rs"]
+mod base_tests;
+
 const EPOCH: u32 = 62_000;
 
 fn account(n: u8) -> Address {
@@ -49,6 +52,7 @@ fn world(epoch: u32, pot: u64, units: &[(u8, u64)], shares: &[(u8, u64)]) -> Wor
         shares: [((account(210), EpochId(epoch)), weights(shares))].into(),
         entries: (1..=20).map(|n| (account(n), entry(n, 0))).collect(),
         previous: Vec::new(),
+        corrections: Corrections::new(),
     }
 }
 

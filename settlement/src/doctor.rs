@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use crate::{
-    config::Config, error::Error, node::Node, plan::fee_ceil, state::State, store::Store,
+    config::Config, court, error::Error, node::Node, plan::fee_ceil, state::State, store::Store,
     treasury::Treasury, vault::Coin,
 };
 
@@ -97,6 +97,7 @@ async fn evm_findings(
     let (reader, _) = ends.first()?;
     found.push(finding("operator role", operator(config, deployment, reader).await));
     found.push(finding("ledger", ledger(config, deployment, reader).await));
+    found.push(finding("bond", bond(deployment, reader).await));
     Some(block_at(reader, Finality::Latest).await.ok()?.timestamp)
 }
 
@@ -169,6 +170,16 @@ async fn ledger(
         );
     }
     Ok(format!("asks for {asked} confirmations"))
+}
+
+async fn bond(deployment: &Deployment, reader: &DynProvider) -> Result<String, String> {
+    let court = deployment.ledger_court;
+    let bond = court::bond(court, reader).await.map_err(|error| error.to_string())?;
+    let words = format!("{} quote units of {} required", bond.held, bond.required);
+    if bond.sufficient {
+        return Ok(words);
+    }
+    Err(format!("{words}: nothing is minted or sold; `post` more to {court} (docs/runbooks)"))
 }
 
 async fn bitcoin_findings(config: &Config, evm_time: Option<u64>, found: &mut Vec<Finding>) {

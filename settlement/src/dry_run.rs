@@ -5,11 +5,11 @@ use evm::Deployment;
 use serde::Serialize;
 
 use crate::{
-    allocate::{Allocation, Cut, Terms, allocate},
+    allocate::{Cut, Terms, allocate},
     chain::Chain,
     config::Config,
-    engine::recompute,
     error::Error,
+    retrace,
     snapshot::Snapshots,
 };
 
@@ -41,29 +41,15 @@ pub async fn dry_run(config: &Config, epoch: EpochId) -> Result<DryRun, Error> {
     let chain = Chain::connect(&config.evm.rpc, deployment).await?;
     let snapshots = Snapshots::new(chain.clone());
     let at = chain.finalized().await?;
-    let first = chain.deployment.first_epoch;
-    if epoch < first {
-        return Err(Error::Config(format!("epoch {epoch} is before the first one, {first}")));
-    }
-    let mut leaves: Vec<Leaf> = Vec::new();
-    let mut last: Option<(Allocation, bool)> = None;
-    for number in (first.0..=epoch.0).map(EpochId) {
-        let report = chain.report(number, &at).await?;
-        let report = report.ok_or_else(|| Error::waiting(number, "it has no final report yet"))?;
-        let world = snapshots.world(number, &at, &report, std::mem::take(&mut leaves)).await?;
-        let outcome = match chain.commitment(number).await? {
-            Some(commitment) => (recompute(number, &world, &commitment)?, true),
-            None => {
-                let cut = Cut::MaxBytes(config.policy.max_batch_bytes);
-                let terms = Terms { min_pay: config.policy.min_pay, defer: false, cut };
-                (allocate(&world, &terms)?, false)
-            }
-        };
-        leaves.clone_from(&outcome.0.leaves);
-        last = Some(outcome);
-    }
-    let (outcome, committed) =
-        last.ok_or_else(|| Error::Config(format!("no epoch up to {epoch}")))?;
+    let world = retrace::world(&chain, &snapshots, epoch, &at).await?;
+    let (outcome, committed) = match chain.commitment(epoch).await? {
+        Some(commitment) => (retrace::committed(&chain, &world, &commitment, &at).await?, true),
+        None => {
+            let cut = Cut::MaxBytes(config.policy.max_batch_bytes);
+            let terms = Terms { min_pay: config.policy.min_pay, defer: false, cut };
+            (allocate(&world, &terms)?, false)
+        }
+    };
     Ok(DryRun {
         epoch: epoch.0,
         committed,

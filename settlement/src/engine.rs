@@ -1,11 +1,13 @@
 //! Drives every epoch from its snapshot to its proof. Each step writes what it is about to do, does it, and writes that
 //! it is done; each asks the contract or the node first, so a step that is repeated after a crash changes nothing.
 
+mod answer;
 mod commit;
 mod fund;
 mod pay;
 mod prove;
 
+pub use answer::Watch;
 pub(crate) use commit::recompute;
 pub(crate) use pay::unsigned;
 
@@ -50,6 +52,7 @@ pub struct Engine {
     halts: Halts,
     sent_at: Mutex<BTreeMap<Txid, Instant>>,
     trouble: RwLock<Option<String>>,
+    watch: Mutex<Watch>,
 }
 
 impl Engine {
@@ -88,6 +91,7 @@ impl Engine {
             halts,
             sent_at: Mutex::default(),
             trouble: RwLock::default(),
+            watch: Mutex::default(),
         })
     }
 
@@ -157,7 +161,9 @@ impl Engine {
                 }
             }
         }
-        first.map_or(Ok(()), Err)
+        // last, so that a lost database has its trees again
+        let court = self.face_court().await;
+        first.map_or(court, Err)
     }
 
     /// Takes one step; `false` if there is nothing to do now.

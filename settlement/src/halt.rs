@@ -41,6 +41,10 @@ pub enum HaltPoint {
     ProofLanded,
     /// Stored as proven.
     ProvenSaved,
+    /// The answer to a demand of the court is stored, not sent. Passed only when somebody demands.
+    AnswerSaved,
+    /// The answer is mined.
+    AnswerLanded,
 }
 
 /// Stops at one point, or never.

@@ -2,11 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::{Json, Router, extract::State as Shared, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    extract::State as Shared,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 use domain::EpochId;
 use serde::Serialize;
 
-use crate::{engine::Engine, error::Error, state::State, store::Store};
+use crate::{
+    court::Bond,
+    engine::{Engine, Watch},
+    error::Error,
+    state::State,
+    store::{Store, answers::Answered},
+};
 
 /// One epoch, as answered by `GET /status`.
 #[derive(Debug, Serialize)]
@@ -39,8 +51,24 @@ pub struct Status {
     pub baton_sats: Option<String>,
     /// What went wrong in the last round, if anything did.
     pub trouble: Option<String>,
+    /// The bond in quote units, when the service has looked at it.
+    pub bond: Option<Bond>,
+    /// Demands that wait for an answer.
+    pub demands: Vec<DemandStatus>,
     /// Every epoch, ascending.
     pub epochs: Vec<EpochStatus>,
+}
+
+/// A demand of the court, as answered by `GET /status`.
+#[derive(Debug, Serialize)]
+pub struct DemandStatus {
+    /// Whose leaves.
+    pub account: String,
+    /// At which epoch.
+    pub epoch: u32,
+    /// Last second in which an answer is taken, Unix seconds; 0 if it could not be read.
+    #[serde(with = "domain::decimal")]
+    pub until: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -68,7 +96,11 @@ fn describe(epoch: EpochId, state: &State) -> Result<EpochStatus, Error> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn status(store: &Store, trouble: Option<String>) -> Result<Status, Error> {
+pub async fn status(
+    store: &Store,
+    trouble: Option<String>,
+    watch: &Watch,
+) -> Result<Status, Error> {
     let baton = store.baton().await?.map(|(_, coin, _)| coin);
     let states = store.states().await?;
     let epochs = states.iter().map(|(epoch, state)| describe(*epoch, state));
@@ -76,13 +108,27 @@ pub async fn status(store: &Store, trouble: Option<String>) -> Result<Status, Er
         baton: baton.as_ref().map(|coin| coin.outpoint.to_string()),
         baton_sats: baton.map(|coin| coin.output.value.to_sat().to_string()),
         trouble,
+        bond: watch.bond,
+        demands: watch
+            .waiting
+            .iter()
+            .map(|(account, epoch, until)| DemandStatus {
+                account: account.to_string(),
+                epoch: epoch.0,
+                until: *until,
+            })
+            .collect(),
         epochs: epochs.collect::<Result<_, _>>()?,
     })
 }
 
-/// The routes `/health` and `/status`.
+/// The routes `/health`, `/status` and `/metrics`.
 pub fn router(engine: Arc<Engine>) -> Router {
-    Router::new().route("/health", get(health)).route("/status", get(full)).with_state(engine)
+    Router::new()
+        .route("/health", get(health))
+        .route("/status", get(full))
+        .route("/metrics", get(metrics))
+        .with_state(engine)
 }
 
 async fn health(Shared(engine): Shared<Arc<Engine>>) -> Json<serde_json::Value> {
@@ -91,6 +137,32 @@ async fn health(Shared(engine): Shared<Arc<Engine>>) -> Json<serde_json::Value> 
 }
 
 async fn full(Shared(engine): Shared<Arc<Engine>>) -> Result<Json<Status>, (StatusCode, String)> {
-    let status = status(&engine.store(), engine.trouble().await).await;
+    let watch = engine.court().await;
+    let status = status(&engine.store(), engine.trouble().await, &watch).await;
     status.map(Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
+/// Prometheus text. Alerts and what to do: docs/runbooks.
+async fn metrics(Shared(engine): Shared<Arc<Engine>>) -> Result<impl IntoResponse, StatusCode> {
+    let watch = engine.court().await;
+    let store = engine.store();
+    let count = |state| {
+        let store = Arc::clone(&store);
+        async move { store.count_answers(state).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR) }
+    };
+    let (answered, missed) = (count(Answered::Answered).await?, count(Answered::Missed).await?);
+    let bond = watch.bond.unwrap_or_default();
+    let bonded = u8::from(watch.bond.is_none_or(|bond| bond.sufficient));
+    let until = watch.waiting.iter().map(|(_, _, until)| *until).min().unwrap_or_default();
+    let text = format!(
+        "settlement_trouble {}\nsettlement_bond_quote {}\nsettlement_bond_required_quote {}\n\
+         settlement_bonded {bonded}\nsettlement_demands_waiting {}\n\
+         settlement_demand_answer_until_seconds {until}\nsettlement_demands_answered_total {answered}\n\
+         settlement_demands_missed_total {missed}\n",
+        u8::from(engine.trouble().await.is_some()),
+        bond.held,
+        bond.required,
+        watch.waiting.len(),
+    );
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

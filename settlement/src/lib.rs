@@ -12,11 +12,17 @@
 
 pub mod encode;
 
+pub mod base;
+
+pub mod cut;
+
 pub mod allocate;
 
 pub mod twab;
 
 pub mod chain;
+
+pub mod corrections;
 
 pub mod snapshot;
 
@@ -38,7 +44,19 @@ pub mod protocol;
 
 pub mod proof;
 
+pub mod relay;
+
+pub mod court;
+
+pub mod challenge;
+
 pub mod engine;
+
+pub mod evidence;
+
+pub mod exhibit;
+
+pub mod retrace;
 
 pub mod dry_run;
 

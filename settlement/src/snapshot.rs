@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use crate::{
     allocate::{self, Entry, Piece, Weights, World, Wrapper},
     chain::{Chain, Report, rpc},
+    corrections,
     error::Error,
     twab::{self, Transfer},
 };
@@ -85,6 +86,7 @@ impl Snapshots {
                 }
             }
         }
+        world.corrections = corrections::read(&self.chain, epoch, at).await?;
         world.entries = self.entries(epoch, &allocate::candidates(&world), at).await?;
         Ok(world)
     }

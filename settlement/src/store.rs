@@ -1,6 +1,8 @@
 //! The database: SQLite in WAL mode with `synchronous = FULL`, so that what a function here has written is on disk
 //! when it returns. One process owns it, by a file lock beside it.
 
+pub mod answers;
+
 use std::{
     fs::File,
     path::{Path, PathBuf},

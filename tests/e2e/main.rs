@@ -10,6 +10,7 @@
 )]
 
 mod devnet;
+mod differential;
 mod indexer;
 mod story;
 mod verifier;

@@ -11,6 +11,7 @@
     reason = "tests may panic"
 )]
 
+mod court;
 mod rival;
 mod world;
 

@@ -128,17 +128,24 @@ impl Account {
         Ok(())
     }
 
-    /// Whole sats owed and not yet scheduled.
+    /// Whether nothing was ever earned or scheduled.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.paid == 0 && self.acc.values().all(|acc| *acc == 0)
+    }
+
+    /// Whole sats owed and not yet scheduled; zero while more is scheduled than earned, as after the court took
+    /// credit back that was paid already.
     ///
     /// # Errors
-    /// When more was scheduled than earned, or a sum overflows.
+    /// When a sum overflows.
     pub fn owed_floor(&self) -> Result<u64, Error> {
         let mut sum = 0_u128;
         for acc in self.acc.values() {
             sum = sum.checked_add(*acc).ok_or(Error::Overflow("sum of acc"))?;
         }
         let earned = u64::try_from(sum >> 64).map_err(|_| Error::Overflow("owed"))?;
-        earned.checked_sub(self.paid).ok_or(Error::Overflow("owed (more is paid than earned)"))
+        Ok(earned.saturating_sub(self.paid))
     }
 
     /// Closes an epoch: schedules what is due, which it returns (zero if nothing is), and moves `since`.

@@ -6,9 +6,12 @@ use alloy::primitives::{Address, U256, keccak256};
 use domain::{EpochId, Leaf, OutRef, Root, Sats, SeriesId};
 use evm::{Deployment, bindings::IEpochLedger::Commitment};
 
+mod told;
+
 use crate::{
     Error,
     allocate::{self, Account, Lookthrough, Rules, Split, Terms},
+    court::{Court, Moved},
     encode,
     history::{History, ScriptChange},
     replay::Replay,
@@ -48,6 +51,12 @@ pub struct Page {
     pub residue_max: U256,
     /// What does not add up in the commitment itself.
     pub faults: Vec<String>,
+    /// By how much the court moved the bases it starts with, and a commit that broke the rules its credit.
+    pub moved: Moved,
+    /// Leaves that broke the rules and were upheld.
+    pub upheld: usize,
+    /// Leaves that broke the rules and were not, or were not corrected as they should have been.
+    pub unpunished: Vec<String>,
 }
 
 /// Every token's transfers, replayed.
@@ -62,13 +71,22 @@ pub fn keep(
     replays: &Replays,
     deployment: &Deployment,
 ) -> Result<Vec<Page>, Error> {
+    let court = Court::of(history)?;
     let mut accounts: BTreeMap<Address, Account> = BTreeMap::new();
     let mut pages = Vec::new();
     let registry = Registry::of(history);
     for commit in &history.commits {
         let epoch = EpochId(commit.event.epoch);
+        let moved = court.correct(&mut accounts, epoch)?;
+        let shown = court.shown(epoch);
+        let bases = shown.map(|_| accounts.clone());
         let (pots, residue, residue_max) =
             credit(&mut accounts, history, replays, deployment, epoch, commit.at)?;
+        // a wrapper has no leaf: one that was committed by mistake goes when the court has taken all of it back
+        let wraps = |at: &Address| {
+            history.wrappers.iter().any(|w| w.at < commit.at && w.event.wrapper.wrapper == *at)
+        };
+        accounts.retain(|address, account| !account.is_nothing() || !wraps(address));
         let commitment = commit.event.commitment.clone();
         let rules = Rules { epoch, min_pay: commitment.minPay, defer: commitment.defer };
         let mut due = Vec::new();
@@ -81,17 +99,11 @@ pub fn keep(
         }
         let mut faults = Vec::new();
         let batches = cut(due, &commitment, &mut faults);
-        let places = places(&batches);
-        let leaves: Vec<Leaf> = accounts
-            .iter()
-            .map(|(address, account)| {
-                let terms = registry.at(*address, epoch);
-                account.leaf(*address, &terms, places.get(address).copied())
-            })
-            .collect();
+        let leaves = leaves(&accounts, &registry, epoch, &batches);
         let root = encode::root(&leaves)?;
         let committed_at = commit.at.time;
-        pages.push(Page {
+        let (upheld, unpunished) = (0, Vec::new());
+        let mut page = Page {
             epoch,
             commitment,
             committed_at,
@@ -102,9 +114,35 @@ pub fn keep(
             residue,
             residue_max,
             faults,
-        });
+            moved,
+            upheld,
+            unpunished,
+        };
+        if page.root.hash != page.commitment.root.hash
+            && let (Some(shown), Some(bases)) = (shown, bases)
+            && let Some(told) = told::page(&page, &bases, &registry, shown, &court, history)?
+        {
+            accounts = told::accounts(&told.leaves);
+            page = told;
+        }
+        pages.push(page);
     }
     Ok(pages)
+}
+
+/// Every account's leaf, with the output that pays it.
+fn leaves(
+    accounts: &BTreeMap<Address, Account>,
+    registry: &Registry,
+    epoch: EpochId,
+    batches: &[Vec<Payee>],
+) -> Vec<Leaf> {
+    let places = places(batches);
+    let leaf = |(address, account): (&Address, &Account)| {
+        let terms = registry.at(*address, epoch);
+        account.leaf(*address, &terms, places.get(address).copied())
+    };
+    accounts.iter().map(leaf).collect()
 }
 
 /// Credits an epoch's pots. Returns the pots in sats, what nobody was credited, and the most that flooring explains.

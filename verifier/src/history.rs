@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
-    primitives::{Address, B256, U256},
+    primitives::{Address, B256, Bytes, U256},
     rpc::types::Log,
     sol_types::SolEvent,
 };
 use evm::{
     Deployment,
     bindings::{
-        IEpochLedger, IFairValue, IFleetOracle, IPayoutRegistry, ISeriesRegistry, ITwabToken,
+        IEpochLedger, IFairValue, IFleetOracle, ILedgerCourt, IPayoutRegistry, ISeriesRegistry,
+        ITwabToken,
     },
 };
 
@@ -85,6 +86,14 @@ pub struct History {
     pub wrappers: Vec<At<IEpochLedger::WrapperAdded>>,
     /// First batons; there should be one.
     pub batons: Vec<At<IEpochLedger::BatonSet>>,
+    /// Challenges that the court upheld.
+    pub upheld: Vec<At<ILedgerCourt::Upheld>>,
+    /// What it added to bases.
+    pub corrections: Vec<At<ILedgerCourt::Corrected>>,
+    /// Demands that were answered.
+    pub answered: Vec<At<ILedgerCourt::Answered>>,
+    /// Calldata of upheld challenges and of answers: what was shown of the trees.
+    pub shown: Vec<Bytes>,
     /// Valuations.
     pub valued: Vec<At<IFairValue::Valued>>,
     /// Valuation schedules.
@@ -131,6 +140,11 @@ impl History {
             };
             history.take(deployment, &tokens, at, log)?;
         }
+        let upheld = history.upheld.iter().map(|at| at.at.tx);
+        let answered = history.answered.iter().map(|at| at.at.tx);
+        let exhibits: BTreeSet<B256> = upheld.chain(answered).collect();
+        let exhibits: Vec<B256> = exhibits.into_iter().collect();
+        history.shown = chain.inputs(&exhibits).await?;
         Ok(history)
     }
 
@@ -160,6 +174,9 @@ impl History {
             deployment.epoch_ledger => IEpochLedger::PayoutProven, proofs;
             deployment.epoch_ledger => IEpochLedger::WrapperAdded, wrappers;
             deployment.epoch_ledger => IEpochLedger::BatonSet, batons;
+            deployment.ledger_court => ILedgerCourt::Upheld, upheld;
+            deployment.ledger_court => ILedgerCourt::Corrected, corrections;
+            deployment.ledger_court => ILedgerCourt::Answered, answered;
             deployment.fair_value => IFairValue::Valued, valued;
             deployment.fair_value => IFairValue::ParamsSet, params;
         }

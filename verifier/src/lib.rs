@@ -33,6 +33,7 @@ pub mod encode;
 pub mod allocate;
 
 pub mod books;
+pub mod court;
 
 pub mod value;
 

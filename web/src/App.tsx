@@ -34,7 +34,7 @@ export function App() {
           <PoolCard pool={live.pool} />
           <OrderBook book={live.book} />
           <Trades trades={live.trades} now={now} />
-          <Payouts epochs={live.epochs} status={live.status} />
+          <Payouts epochs={live.epochs} status={live.status} court={live.court} />
           <PayoutAddress deployment={live.deployment} status={live.status} />
         </div>
       </main>

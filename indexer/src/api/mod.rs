@@ -4,6 +4,7 @@
 mod accounts;
 mod addresses;
 mod chain;
+mod court;
 mod epochs;
 mod headers;
 mod health;
@@ -69,6 +70,7 @@ pub(crate) fn router(app: Arc<App>, web_dir: Option<PathBuf>) -> Router {
         .route("/v1/reports", get(reports::list))
         .route("/v1/epochs", get(epochs::list))
         .route("/v1/epochs/{epoch}", get(epochs::one))
+        .route("/v1/court", get(court::court))
         .route("/v1/fleet", get(services::fleet))
         .route("/v1/conversion", get(services::conversion))
         .route("/v1/addresses/check", post(addresses::check))

@@ -2,14 +2,15 @@
 
 use alloy::primitives::{Address, B256, U256};
 use evm::bindings::{
-    IPositionMarket::IPositionMarketEvents as Event, IPrimarySale::IPrimarySaleEvents as SaleEvent,
+    IPositionMarket::{IPositionMarketEvents as Event, Order},
+    IPrimarySale::IPrimarySaleEvents as SaleEvent,
 };
 
 use super::{At, Sources, token::big};
 use crate::{
     Error,
     store::{
-        table::{CANCELLED_GROUPS, Cell, MAKER_EPOCHS, ORDER_STATES, TRADES},
+        table::{CANCELLED_GROUPS, Cell, MAKER_EPOCHS, ORDER_STATES, POSTED_ORDERS, TRADES},
         writer::BlockWriter,
     },
 };
@@ -112,9 +113,43 @@ pub(super) async fn apply(
             ];
             writer.put(&MAKER_EPOCHS, row).await
         }
-        // The raw log is all there is to keep: the book is of orders that came through the API, and a fill says its fee.
-        Event::OrderPosted(_) | Event::FeePaid(_) => Ok(()),
+        Event::OrderPosted(event) => {
+            posted(writer, at, sources, event.orderHash, &event.order).await
+        }
+        // A fill says its fee: the raw log is all there is to keep.
+        Event::FeePaid(_) => Ok(()),
     }
+}
+
+/// An order that stands on the chain itself: it is filled with an empty signature. One for other tokens is not of our book.
+async fn posted(
+    writer: &mut BlockWriter<'_>,
+    at: At,
+    sources: &Sources,
+    hash: B256,
+    order: &Order,
+) -> Result<(), Error> {
+    let Some(series) = sources.units.get(&order.base) else { return Ok(()) };
+    if order.quote != sources.deployment.quote {
+        return Ok(());
+    }
+    let row = vec![
+        ("hash", Cell::hex(hash)),
+        ("series", (*series).into()),
+        ("maker", Cell::hex(order.maker)),
+        ("taker", Cell::hex(order.taker)),
+        ("base", Cell::hex(order.base)),
+        ("quote", Cell::hex(order.quote)),
+        ("side", order.side.into()),
+        ("base_amount", Cell::decimal(order.baseAmount)),
+        ("quote_amount", Cell::decimal(order.quoteAmount)),
+        ("expiry", Cell::int(order.expiry.to())),
+        ("group_id", Cell::decimal(order.group)),
+        ("salt", Cell::decimal(order.salt)),
+        ("signature", "0x".into()),
+        ("received_at", Cell::int(at.timestamp)),
+    ];
+    writer.put(&POSTED_ORDERS, row).await
 }
 
 pub(super) async fn sale(

@@ -1,5 +1,6 @@
 //! From logs to derived rows: one module per contract, each a translation of its events and nothing more.
 
+mod court;
 mod ledger;
 mod market;
 mod oracle;
@@ -36,6 +37,7 @@ enum Source {
     Ledger,
     Upgrader,
     RegistrarBond,
+    Court,
     Token,
     Pool(u16),
     Queue(u16),
@@ -70,6 +72,7 @@ impl Sources {
             (deployment.epoch_ledger, Source::Ledger),
             (deployment.series_upgrader, Source::Upgrader),
             (deployment.registrar_bond, Source::RegistrarBond),
+            (deployment.ledger_court, Source::Court),
         ]);
         for series in &deployment.series {
             by_address.extend([
@@ -159,6 +162,9 @@ pub(crate) async fn apply(
         Source::RegistrarBond => {
             event!(b::IRegistrarBond::IRegistrarBondEvents, e => upgrade::bond(writer, at, e))
         }
+        Source::Court => {
+            event!(b::ILedgerCourt::ILedgerCourtEvents, e => court::apply(writer, at, e))
+        }
         Source::Token => {
             event!(b::ITwabToken::ITwabTokenEvents, e => token::apply(writer, log.address(), e))
         }
@@ -208,6 +214,7 @@ known_topics!(
     bindings::IEpochLedger::IEpochLedgerEvents,
     bindings::ISeriesUpgrader::ISeriesUpgraderEvents,
     bindings::IRegistrarBond::IRegistrarBondEvents,
+    bindings::ILedgerCourt::ILedgerCourtEvents,
     bindings::ITwabToken::ITwabTokenEvents,
     bindings::IBuybackPool::IBuybackPoolEvents,
     bindings::IExitQueue::IExitQueueEvents,

@@ -1,5 +1,8 @@
 //! Blocks applied and taken back leave exactly what a fresh index holds; balance-seconds by the contract's own rule.
 
+#[path = "court_tests.rs"]
+mod court_tests;
+
 use alloy::{
     primitives::{Address, B256, LogData, U256},
     rpc::types::Log,

@@ -64,6 +64,17 @@ tables! {
     PAYOUT_OUTPUTS = "payout_outputs" ["epoch", "batch", "vout"] ["script", "sats"];
     WRAPPERS = "wrappers" ["series", "wrapper"] ["share_token", "first_loss", "block"];
     BATONS = "batons" ["block", "log_index"] ["bitcoin_txid", "vout"];
+    COURT_FAULTS = "court_faults" ["block", "log_index"]
+        ["timestamp", "fault", "epoch", "account", "challenger", "txid"];
+    COURT_CORRECTIONS = "court_corrections" ["block", "log_index"]
+        ["timestamp", "epoch", "account", "series", "change", "txid"];
+    COURT_PENALTIES = "court_penalties" ["block", "log_index"]
+        ["timestamp", "pool", "amount", "to_challenger", "txid"];
+    COURT_DEMANDS = "court_demands" ["account", "epoch"]
+        ["asked_by", "asked_at", "state", "changed_at", "txid"];
+    COURT_BOND = "court_bond" ["name"] ["held", "leaving", "leaving_from"];
+    POSTED_ORDERS = "posted_orders" ["hash"] ["series", "maker", "taker", "base", "quote", "side", "base_amount",
+        "quote_amount", "expiry", "group_id", "salt", "signature", "received_at"];
 }
 
 impl Table {

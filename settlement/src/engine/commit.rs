@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     halt::HaltPoint,
     node::internal,
+    retrace,
     state::{Intent, SnapshotAt, State},
 };
 
@@ -25,11 +26,11 @@ impl Engine {
                 Some(found) => found,
                 None => return Err(Error::waiting(epoch, "its report is not final here")),
             };
-            let outcome = recompute(epoch, &world, &commitment)?;
+            let outcome = retrace::committed(&self.chain, &world, &commitment, &at).await?;
             let intent = Intent::new(&commitment, outcome.batches, wrappers);
             let state = State::Committed(intent);
             self.store.put_leaves(epoch, &state, &outcome.leaves).await?;
-            info!(epoch = epoch.0, "computed again from the chain; the root is the committed one");
+            info!(epoch = epoch.0, "computed again from the chain");
         }
         Ok(())
     }
@@ -193,7 +194,7 @@ impl Engine {
     }
 
     /// Another instance (or this one before its database was lost) committed other terms: they count. The root must be
-    /// ours under those terms.
+    /// ours under those terms, or what the court has read of one that broke the rules.
     async fn take_over(
         &self,
         epoch: EpochId,
@@ -203,7 +204,7 @@ impl Engine {
         let world = self.world(epoch, &at).await?;
         let (world, wrappers) =
             world.ok_or_else(|| Error::waiting(epoch, "its report is not final"))?;
-        let outcome = recompute(epoch, &world, found)?;
+        let outcome = retrace::committed(&self.chain, &world, found, &at).await?;
         let state = State::Committed(Intent::new(found, outcome.batches, wrappers));
         self.store.put_leaves(epoch, &state, &outcome.leaves).await?;
         warn!(

@@ -1,7 +1,11 @@
 //! Confirmation to proof: show the ledger contract that every transaction was mined.
 
 use domain::EpochId;
-use evm::{Finality, bindings::IEpochLedger, block_at};
+use evm::{
+    Finality,
+    bindings::{IBitcoinRelay, IEpochLedger},
+    block_at,
+};
 use tracing::info;
 
 use super::Engine;
@@ -12,6 +16,7 @@ use crate::{
     halt::HaltPoint,
     node::internal,
     proof,
+    relay::{self, Headers},
     state::{Confirmed, Inclusion, State},
 };
 
@@ -57,17 +62,28 @@ impl Engine {
         inclusion: &Inclusion,
     ) -> Result<(), Error> {
         let (tip, _) = self.treasury.tip();
-        let needed = self.headers_needed(confirmed, inclusion).await?;
-        let last = inclusion.height.saturating_add(needed).saturating_sub(1);
-        if last > tip {
-            let what = format!("batch {} needs {needed} headers to be proven", inclusion.batch);
+        let needed = self.confirmations_needed(confirmed, inclusion).await?;
+        let relay = IBitcoinRelay::new(self.chain.deployment.bitcoin_relay, self.writer.clone());
+        let unit = relay::follow(&relay, &self.node).await?;
+        // a few more than confirmations: blocks of an easier period before this one count for less
+        let last =
+            u64::from(inclusion.height).saturating_add(needed.saturating_mul(5)).min(tip.into());
+        let mut run = Vec::new();
+        for height in u64::from(inclusion.height)..=last {
+            run.push(self.node.header(height).await?);
+            if relay::enough(&run, unit, needed).is_some() {
+                break;
+            }
+        }
+        let Some(count) = relay::enough(&run, unit, needed) else {
+            let what = format!(
+                "batch {} needs the work of {needed} headers to be proven",
+                inclusion.batch
+            );
             return Err(Error::waiting(epoch, what));
-        }
-        let mut headers = Vec::new();
-        for height in inclusion.height..=last {
-            let header = self.node.header_at(height).await?;
-            headers.extend(bitcoin::consensus::encode::serialize(&header));
-        }
+        };
+        let headers =
+            run.iter().take(count).flat_map(bitcoin::consensus::encode::serialize).collect();
         let block = self.node.block(inclusion.block).await?;
         let proof = proof::build(&block, inclusion.txid, headers).ok_or_else(|| {
             Error::mismatch(epoch, format!("block {} lacks {}", inclusion.block, inclusion.txid))
@@ -78,12 +94,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Headers that the contract wants for this batch: more, the more sats are proven under one block.
-    async fn headers_needed(
+    /// Confirmations that the contract wants for this batch: more, the more sats are proven under one block.
+    async fn confirmations_needed(
         &self,
         confirmed: &Confirmed,
         inclusion: &Inclusion,
-    ) -> Result<u32, Error> {
+    ) -> Result<u64, Error> {
         let latest = block_at(self.chain.reader(), Finality::Latest).await?;
         let address = self.chain.deployment.epoch_ledger;
         let proven = self.chain.logs::<IEpochLedger::PayoutProven>(address, &latest).await?;
@@ -102,6 +118,6 @@ impl Engine {
         let value = alloy::primitives::U256::from(sats.saturating_add(own));
         let needed = self.chain.ledger().confirmationsFor(value).call().await;
         let needed = needed.map_err(|error| rpc("confirmationsFor", error))?;
-        Ok(u32::try_from(needed).unwrap_or(u32::MAX))
+        Ok(u64::try_from(needed).unwrap_or(u64::MAX))
     }
 }

@@ -191,7 +191,7 @@ impl World {
         }
     }
 
-    async fn tick(&self) {
+    pub async fn tick(&self) {
         self.net.evm.mine(1).await.unwrap();
         self.net.bitcoin.mine(1).await.unwrap();
         tokio::time::sleep(Duration::from_millis(40)).await;

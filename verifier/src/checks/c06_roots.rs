@@ -27,6 +27,13 @@ pub(super) async fn check(world: &World) -> Checked {
     let pages: Vec<&Page> = world.wanted_pages().collect();
     for page in &pages {
         compare(page, &mut findings);
+        findings.faults(page.unpunished.iter().map(|what| format!("epoch {}: {what}", page.epoch)));
+        if page.upheld > 0 {
+            findings.note(format!(
+                "epoch {}: {} leaves broke the rules; the court upheld and corrected them",
+                page.epoch, page.upheld
+            ));
+        }
     }
     stored(world, &pages, &mut findings).await?;
     if let Some(last) = pages.last() {

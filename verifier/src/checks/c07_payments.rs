@@ -35,7 +35,10 @@ pub(super) fn check(world: &World) -> Checked {
                 .faults(page.faults.iter().map(|fault| format!("epoch {}: {fault}", page.epoch)));
             let totals =
                 page.commitment.batches.iter().map(|b| b.total).fold(0, u64::saturating_add);
-            findings.require(paid.checked_sub(paid_before) == Some(totals), || {
+            // what the court said was paid differently than the leaves had it
+            let (up, down) = (page.moved.paid_up, page.moved.paid_down);
+            let sum = |a: u64, b: u64, c: u64| u128::from(a) + u128::from(b) + u128::from(c);
+            findings.require(sum(paid, down, 0) == sum(paid_before, totals, up), || {
                 format!(
                     "epoch {}: paidSum rises from {paid_before} to {paid}, batches pay {totals}",
                     page.epoch

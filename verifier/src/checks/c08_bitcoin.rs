@@ -2,12 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use bitcoin::{BlockHash, hashes::Hash};
-use evm::bindings::IEpochLedger::{PayoutProven, batchProvenCall, batonCall, confirmationsCall};
+use alloy::primitives::U256;
+use bitcoin::{BlockHash, block::Header, hashes::Hash};
+use evm::bindings::{
+    IBitcoinRelay::{Period, anchorPeriodCall, newestPeriodCall, periodAtCall},
+    IEpochLedger::{PayoutProven, batchProvenCall, batonCall, confirmationsCall},
+};
 
 use super::Checked;
 use crate::{
     Error, Findings, encode,
+    header::PERIOD,
     history::At,
     node::outpoint,
     world::{Payment, World},
@@ -28,6 +33,7 @@ pub(super) async fn check(world: &World) -> Checked {
     let least = confirmations(world, &mut findings).await?;
     batons(world, &mut findings).await?;
     proven(world, &mut findings).await?;
+    periods(world, &mut findings).await?;
     let mut deepest = u64::MAX;
     let needed = needed(world, least);
     for (proof, needed) in world.history.proofs.iter().zip(needed) {
@@ -82,6 +88,38 @@ pub(super) async fn check(world: &World) -> Checked {
         "{} payouts under {blocks} headers with work; the newest has {deepest} confirmations",
         world.history.proofs.len()
     )))
+}
+
+/// The relay's difficulty periods start with blocks of the best chain, as far down as its headers were read.
+async fn periods(world: &World, findings: &mut Findings) -> Result<(), Error> {
+    if world.test_network {
+        return Ok(());
+    }
+    let relay = world.deployment.bitcoin_relay;
+    let anchor = world.chain.call(relay, anchorPeriodCall {}).await?.saturating_to::<u64>();
+    let newest = world.chain.call(relay, newestPeriodCall {}).await?.saturating_to::<u64>();
+    let headers = &world.scan.headers;
+    let read = (anchor..=newest).filter(|p| headers.at(p.saturating_mul(PERIOD)).is_some());
+    for number in read {
+        let period = U256::from(number);
+        let known = world.chain.call(relay, periodAtCall { period }).await?;
+        let start = headers.at(number.saturating_mul(PERIOD));
+        findings.require(start.is_some_and(|header| starts(&known, header)), || {
+            format!("the relay starts difficulty period {number} with {}, which is not the best chain's block {}", known.startHash, number.saturating_mul(PERIOD))
+        });
+    }
+    let reached = headers.tip / PERIOD;
+    if reached > newest {
+        findings.note(format!("the relay does not know difficulty period {reached} yet"));
+    }
+    Ok(())
+}
+
+/// Whether the relay's period is that of this first block.
+fn starts(known: &Period, header: &Header) -> bool {
+    known.startHash.0 == header.block_hash().to_byte_array()
+        && known.startTime == header.time
+        && known.bits == header.bits.to_consensus()
 }
 
 /// The ledger holds those batches proven that it announced as proven, and no other.
@@ -205,6 +243,29 @@ async fn batons(world: &World, findings: &mut Findings) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Block 405,216 of the main network starts its 201st period.
+    #[test]
+    fn a_period_is_that_of_its_real_first_block_and_of_no_other() {
+        let text = include_str!("../../../tests/vectors/headers.json");
+        let list: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
+        let header = |n: usize| -> Header {
+            let hex = list[n]["header"].as_str().unwrap();
+            bitcoin::consensus::deserialize(&hex::decode(hex).unwrap()).unwrap()
+        };
+        let start = header(3);
+        let known = Period {
+            startHash: start.block_hash().to_byte_array().into(),
+            startTime: start.time,
+            bits: 0x1806_96f4,
+            work: Default::default(),
+        };
+        assert_eq!(list[3]["height"], 201 * PERIOD);
+        assert!(starts(&known, &start));
+        assert!(!starts(&Period { startTime: start.time ^ 1, ..known.clone() }, &start));
+        assert!(!starts(&Period { bits: 0x1806_b99f, ..known.clone() }, &start));
+        assert!(!starts(&known, &header(4)));
+    }
 
     #[test]
     fn confirmations_rise_with_the_value_under_a_block() {

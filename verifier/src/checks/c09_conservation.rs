@@ -50,23 +50,25 @@ fn receipts_are_pots(world: &World, findings: &mut Findings) -> u128 {
     all
 }
 
-/// Per epoch: opening payables + pots = paid + closing payables + residue, in 2^-64 sat, with the committed sums.
+/// Per epoch: opening payables + pots = paid + closing payables + residue, in 2^-64 sat, with the committed sums. What the
+/// court added or took back, and what a commit that broke the rules had added or taken, stands on its side.
 /// Returns the residue of all epochs.
 fn credits_are_pots(world: &World, findings: &mut Findings) -> Result<U256, Error> {
-    let (mut acc_before, mut paid_before) = (U256::ZERO, U256::ZERO);
+    let (mut acc_before, mut paid_before, mut taken_back) = (U256::ZERO, U256::ZERO, U256::ZERO);
     let mut all = U256::ZERO;
     for page in &world.pages {
-        let root = &page.commitment.root;
+        let (root, moved) = (&page.commitment.root, &page.moved);
         let (acc, paid) = (U256::from(root.accSum), U256::from(root.paidSum) << 64);
-        let opening = acc_before.checked_sub(paid_before).ok_or(Error::Overflow("payables"))?;
-        let Some(closing) = acc.checked_sub(paid) else {
-            findings.fault(format!("epoch {}: more is paid than was ever credited", page.epoch));
-            continue;
-        };
-        let scheduled = paid.checked_sub(paid_before).ok_or(Error::Overflow("paidSum"))?;
-        let came = opening + (U256::from(page.pots) << 64);
-        let went = scheduled + closing + page.residue;
-        findings.require(came == went, || {
+        taken_back += moved.acc_down;
+        let overpaid = U256::from(moved.paid_up) << 64;
+        findings.require(paid <= acc + taken_back + overpaid, || {
+            format!("epoch {}: more is paid than was ever credited", page.epoch)
+        });
+        // both sides with `paid` added: credit that was taken back may leave less than was paid
+        let came = acc_before + (U256::from(page.pots) << 64) + moved.acc_up;
+        let went = acc + page.residue + moved.acc_down;
+        let unpaid = U256::from(moved.paid_down) << 64;
+        findings.require(came == went && paid + unpaid >= paid_before, || {
             format!("epoch {}: opening payables and pots are {came}, paid, payable and residue {went} (2^-64 sat)", page.epoch)
         });
         findings.require(page.residue <= page.residue_max, || {

@@ -4,7 +4,7 @@ import { useEffect, useState } from 'react';
 
 import { type ApiError, get } from './client';
 import type {
-  Backing, Book, Conversion, Deployment, Epoch, Fleet, Pool, Reports, Series, Status, Trade,
+  Backing, Book, Conversion, Court, Deployment, Epoch, Fleet, Pool, Reports, Series, Status, Trade,
 } from './types';
 
 /** The last answer, and the error if asking again failed: old data stays on the page and is marked. */
@@ -22,6 +22,7 @@ export interface Live {
   trades: Feed<{ trades: Trade[] }>;
   reports: Feed<Reports>;
   epochs: Feed<{ epochs: Epoch[] }>;
+  court: Feed<Court>;
   fleet: Feed<Fleet>;
   conversion: Feed<Conversion>;
 }
@@ -31,7 +32,7 @@ const nothing = { data: null, error: null };
 
 const initial: Live = {
   status: nothing, series: nothing, deployment: nothing, book: nothing, pool: nothing,
-  trades: nothing, reports: nothing, epochs: nothing, fleet: nothing, conversion: nothing,
+  trades: nothing, reports: nothing, epochs: nothing, court: nothing, fleet: nothing, conversion: nothing,
 };
 
 const paths = (series: string): Record<keyof Live, string> => ({
@@ -43,6 +44,7 @@ const paths = (series: string): Record<keyof Live, string> => ({
   trades: `/v1/trades?series=${series}&limit=8`,
   reports: '/v1/reports?limit=4',
   epochs: '/v1/epochs?limit=8',
+  court: '/v1/court',
   fleet: '/v1/fleet',
   conversion: '/v1/conversion',
 });

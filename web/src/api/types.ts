@@ -114,6 +114,14 @@ export interface Reports {
   reports: Report[];
 }
 
+/** The operator's bond in quote units, demands to show leaves, and upheld challenges of payout roots. */
+export interface Court {
+  bond: { held: Int; leaving: Int; leavingFrom: Int; required: Int | null; sufficient: boolean | null };
+  demands: { account: string; epoch: Int; state: 'waiting' | 'answered' | 'silent' }[];
+  faults: { fault: string; epoch: Int; account: string; challenger: string; txid: string }[];
+  corrections: { epoch: Int; account: string; series: Int; change: Int }[];
+}
+
 export interface Epoch {
   epoch: Int;
   state: 'committed' | 'proven' | 'deferred' | 'empty';

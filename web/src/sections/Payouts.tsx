@@ -1,7 +1,7 @@
 // What was paid, in which Bitcoin transaction, and whether the contract has seen the proof.
 import type { Feed } from '../api/live';
-import type { Epoch, Status } from '../api/types';
-import { group, sats } from '../lib/format';
+import type { Court, Epoch, Status } from '../api/types';
+import { group, quote, sats } from '../lib/format';
 import { Badge } from '../parts/Badge';
 import { Card, Empty } from '../parts/Card';
 import { Evidence } from '../parts/Evidence';
@@ -10,9 +10,10 @@ import { Hash } from '../parts/Hash';
 interface Props {
   epochs: Feed<{ epochs: Epoch[] }>;
   status: Feed<Status>;
+  court: Feed<Court>;
 }
 
-export function Payouts({ epochs, status }: Props) {
+export function Payouts({ epochs, status, court }: Props) {
   return (
     <Card title="Payouts" feed={epochs} wide>
       {(data) => (
@@ -29,6 +30,7 @@ export function Payouts({ epochs, status }: Props) {
               </table>
             </div>
           )}
+          {court.data && <CourtLine court={court.data} />}
           <Evidence>
             “Proven” means that the EpochLedger contract checked the transaction, its Merkle branch and the work of at
             least six {status.data?.bitcoinNetwork ?? 'Bitcoin'} headers on top of it. The txid is taken from that proof.
@@ -36,6 +38,21 @@ export function Payouts({ epochs, status }: Props) {
         </>
       )}
     </Card>
+  );
+}
+
+/** What stands behind the roots: the bond, and whether anybody showed a fault. */
+function CourtLine({ court }: { court: Court }) {
+  const { held, required, sufficient } = court.bond;
+  const waiting = court.demands.filter((demand) => demand.state === 'waiting').length;
+  const [last] = court.faults;
+  return (
+    <p className="quiet" data-testid="court">
+      Bond of the operator: {quote(held)}{required !== null && ` of ${quote(required)} required`}
+      {sufficient === false && ' (too little: nothing is minted or sold)'}.{' '}
+      {last ? `Last fault upheld: ${last.fault} in epoch ${group(last.epoch)}.` : 'No fault was ever upheld.'}
+      {waiting > 0 && ` ${waiting} demands wait for an answer.`}
+    </p>
   );
 }
 

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use alloy::primitives::U256;
+use evm::bindings::{IDemoQuote, ILedgerCourt};
 use eyre::{Result, WrapErr, eyre};
 use serde_json::{Value, json};
 
@@ -15,6 +17,8 @@ use crate::paths;
 /// How long one run of the script may take: it compiles first if it must.
 const PATIENCE: Duration = Duration::from_secs(180);
 const ATTEMPTS: u32 = 2;
+/// Quote units (6 decimals) that the operator leaves as bond: a million, far above three of the demo's pots.
+const BOND: u64 = 1_000_000_000_000;
 
 /// Runs `scripts/deploy/Deploy.s.sol` with the dev configuration; returns the path of the deployment file.
 ///
@@ -44,12 +48,29 @@ pub async fn deploy(dir: &Path, anvil: &Anvil, confirmations: u8) -> Result<Path
         forge.args(["--rpc-url", &anvil.url, "--broadcast", "--slow", "--unlocked"]);
         forge.args(["--non-interactive", "--sender", &sender.to_string()]);
         match tokio::time::timeout(PATIENCE, forge.output()).await {
-            Ok(output) => return finished(&output?, &out),
+            Ok(output) => {
+                let path = finished(&output?, &out)?;
+                post_bond(anvil, &evm::Deployment::read(&path)?).await?;
+                return Ok(path);
+            }
             // anvil sometimes keeps a transaction queued for ever although its nonce is the next one.
             Err(_) => anvil.call("anvil_dropAllTransactions", json!([])).await?,
         };
     }
     Err(eyre!("the deployment took longer than {} s, {ATTEMPTS} times", PATIENCE.as_secs()))
+}
+
+/// The operator's bond, from the demo's own quote token: without it nothing is minted once pots are reported.
+async fn post_bond(anvil: &Anvil, deployment: &evm::Deployment) -> Result<()> {
+    anvil.fund(&[DevKey::Operator]).await?;
+    let operator = anvil.as_key(DevKey::Operator)?;
+    let quote = IDemoQuote::new(deployment.quote, operator.clone());
+    let (amount, holder) = (U256::from(BOND), dev_key(DevKey::Operator).address());
+    evm::land("mint", quote.mint(holder, amount)).await?;
+    evm::land("approve", quote.approve(deployment.ledger_court, amount)).await?;
+    let court = ILedgerCourt::new(deployment.ledger_court, operator);
+    evm::land("post", court.post(amount)).await?;
+    Ok(())
 }
 
 fn finished(output: &Output, out: &Path) -> Result<PathBuf> {

@@ -63,6 +63,7 @@ struct Entry {
     /// Why not all of the rest could be filled: `maker_balance` or `maker_allowance`.
     reason: Option<&'static str>,
     order: OrderView,
+    /// `0x` for an order that its maker posted on chain.
     signature: String,
 }
 
@@ -101,7 +102,9 @@ pub(in crate::api) async fn by_path(State(app): Shared, Path(id): Path<u16>) -> 
 async fn live(db: &mut SqliteConnection, series: u16, now: u64) -> Result<Vec<Row>, Problem> {
     Ok(sqlx::query_as(
         "select o.*, s.filled, coalesce(s.cancelled, 0) as cancelled
-         from orders o left join order_states s on s.hash = o.hash
+         from (select * from orders
+               union all select * from posted_orders p where not exists (select 1 from orders q where q.hash = p.hash)) o
+         left join order_states s on s.hash = o.hash
          where o.series = ? and o.expiry > ? and coalesce(s.cancelled, 0) = 0
            and not exists (select 1 from cancelled_groups g where g.maker = o.maker and g.group_id = o.group_id)
            and not exists (select 1 from maker_epochs e

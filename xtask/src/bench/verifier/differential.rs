@@ -2,14 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use alloy::primitives::{Address, B256, U256};
+use alloy::primitives::{Address, B256, I256, U256};
 use bitcoin::ScriptBuf;
 use domain::{EpochId, SeriesId};
-use evm::bindings::IEpochLedger::{Batch, Commitment, Root};
-use settlement::allocate::{self, Cut, Entry, Piece, Terms, Weights, Wrapper};
+use evm::bindings::{
+    IEpochLedger::{Batch, Commitment, Root},
+    ILedgerCourt::Corrected,
+};
+use settlement::{
+    allocate::{self, Cut, Entry, Piece, Terms, Weights, Wrapper},
+    base::{Correction, Corrections},
+};
 use verifier::{
     allocate::{Account, Lookthrough, Rules, Split, credits},
-    books, encode,
+    books,
+    court::Court,
+    encode,
+    history::{At, History, Stamp},
 };
 
 use super::{
@@ -57,7 +66,8 @@ struct Life {
 
 impl Life {
     fn epoch(&mut self, rng: &mut Rng, epoch: u32) -> usize {
-        let world = allocate::World { previous: self.ours.clone(), ..world(rng, epoch) };
+        let mut world = allocate::World { previous: self.ours.clone(), ..world(rng, epoch) };
+        world.corrections = self.corrections(rng);
         let terms = Terms {
             min_pay: rng.below(50_000),
             defer: rng.below(10) == 0,
@@ -101,12 +111,33 @@ impl Life {
         batches.iter().map(Vec::len).sum()
     }
 
+    /// What a court might have said of some leaves of the epoch before, and of an account that had none.
+    fn corrections(&self, rng: &mut Rng) -> Corrections {
+        let mut all = Corrections::new();
+        if rng.below(3) > 0 {
+            return all;
+        }
+        let known = self.ours.iter().map(|leaf| leaf.account).step_by(1 + rng.below(4) as usize);
+        for account in known.chain([address(9, rng.below(3))]) {
+            let mut signed = |most: u32| {
+                let size = I256::try_from(rng.next()).unwrap() << (rng.below(most.into()) as usize);
+                if rng.below(2) == 0 { -size } else { size }
+            };
+            let acc = [(SeriesId(1), signed(30)), (SeriesId(2), signed(30))].into();
+            let paid = signed(1) >> 44_usize;
+            all.insert(account, Correction { acc, paid });
+        }
+        all
+    }
+
     /// The verifier's side, from the same facts.
     fn verify(
         &mut self,
         world: &allocate::World,
         commitment: &Commitment,
     ) -> (Vec<domain::Leaf>, Vec<Vec<books::Payee>>, Vec<String>) {
+        let court = Court::of(&told(world)).unwrap();
+        court.correct(&mut self.theirs, EpochId(world.epoch)).unwrap();
         for piece in &world.pieces {
             let unit = &world.units[&(piece.series, piece.work_epoch)];
             let look = |wrapper: &Wrapper| {
@@ -153,6 +184,20 @@ impl Life {
         };
         (self.theirs.iter().map(leaf).collect(), batches, faults)
     }
+}
+
+/// The corrections as the court's events tell them.
+fn told(world: &allocate::World) -> History {
+    let mut history = History::default();
+    for (account, correction) in &world.corrections {
+        let acc = correction.acc.iter().map(|(series, change)| (series.0, *change));
+        for (series, change) in acc.chain([(0, correction.paid)]) {
+            let at = Stamp { block: 0, index: 0, time: 0, tx: B256::ZERO };
+            let event = Corrected { epoch: world.epoch, account: *account, series, change };
+            history.corrections.push(At { at, event });
+        }
+    }
+    history
 }
 
 fn weights(rng: &mut Rng, kind: u8) -> Weights {
