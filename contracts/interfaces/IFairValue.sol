@@ -54,6 +54,9 @@ interface IFairValue {
     function bidBase(uint16 series) external view returns (uint256);
     /// @notice Quote units per whole unit, rounded up, at the higher of the last two prices of BTC.
     function askBase(uint16 series) external view returns (uint256);
+    /// @notice What trades need, in one read: both bases and the last second at which they are fresh. Zeros before the
+    /// first valuation; never reverts. Kept from the report that last valued the series.
+    function quotes(uint16 series) external view returns (uint256 bid, uint256 ask, uint256 freshUntil);
     function params(uint16 series) external view returns (Params memory);
     function registry() external view returns (address);
     function oracle() external view returns (address);
