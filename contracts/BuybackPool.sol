@@ -112,7 +112,7 @@ contract BuybackPool is LpVault, ReentrancyGuardTransient {
             uint256 span = Outflow.span(t.emptyAt());
             uint256 spent = Outflow.spanOf_ceil(quote, l.outflowCap());
             if (spent > span || quote > t.cash()) return false;
-            _setTrading(PoolWord.trade(t.inventory() + units, t.cash() - quote, Outflow.emptyAtFor(span - spent)));
+            _setTrading(t.bought(units, quote, Outflow.emptyAtFor(span - spent)));
             return true;
         }
     }

@@ -28,7 +28,7 @@ library Outflow {
     function spanOf_ceil(uint256 quote, uint256 cap) internal pure returns (uint256) {
         unchecked {
             if (cap == 0) return quote == 0 ? 0 : type(uint256).max;
-            return (quote * FULL + cap - 1) / cap;
+            return Math.rawDiv(quote * FULL + cap - 1, cap);
         }
     }
 

@@ -25,6 +25,13 @@ library PoolWord {
         return emptyAt_ << 192 | cash_ << 96 | inventory_;
     }
 
+    /// @notice `trading` after `units` came in for `quote`, which it had; the sum must fit.
+    function bought(uint256 trading, uint256 units, uint256 quote, uint256 emptyAt_) internal pure returns (uint256) {
+        unchecked {
+            return (((trading << 64) >> 64) + units - (quote << 96)) | emptyAt_ << 192;
+        }
+    }
+
     function inventoryMax(uint256 limits) internal pure returns (uint256) {
         return limits & _MASK;
     }
