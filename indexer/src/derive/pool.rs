@@ -89,6 +89,17 @@ pub(super) async fn apply(
         ("txid", Cell::hex(at.txid)),
     ];
     writer.put(&POOL_EVENTS, row).await?;
+    trade(writer, at, sources, series, event).await
+}
+
+/// A sale or purchase is a trade, too.
+async fn trade(
+    writer: &mut BlockWriter<'_>,
+    at: At,
+    sources: &Sources,
+    series: u16,
+    event: Event,
+) -> Result<(), Error> {
     let (side, taker, units, quote) = match event {
         Event::Sold(e) => ("sell", e.seller, e.units, e.quote),
         Event::Bought(e) => ("buy", e.buyer, e.units, e.quote),
