@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {ReentrancyGuardTransient} from "solady/utils/ReentrancyGuardTransient.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {IBuybackPool} from "./interfaces/IBuybackPool.sol";
+import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {IExitQueue} from "./interfaces/IExitQueue.sol";
 import {QueueClaim} from "./tokens/QueueClaim.sol";
 
@@ -18,27 +19,28 @@ contract ExitQueue is IExitQueue, ReentrancyGuardTransient {
     /// @inheritdoc IExitQueue
     address public immutable claimToken;
     address public immutable unit;
+    IEpochLedger public immutable ledger;
     /// @inheritdoc IExitQueue
     uint256 public head;
-    /// @inheritdoc IExitQueue
-    uint256 public queuedUnits;
     /// @inheritdoc IExitQueue
     mapping(address account => uint256) public claimable;
     Ticket[] private _tickets;
 
-    constructor(address pool_, address unit_, string memory name) {
+    constructor(address pool_, address unit_, address ledger_, string memory name) {
         pool = pool_;
         unit = unit_;
+        ledger = IEpochLedger(ledger_);
         claimToken = address(new QueueClaim(string.concat(name, " queue claim"), string.concat("q", name)));
     }
 
     /// @inheritdoc IExitQueue
     function enqueue(uint256 units) external nonReentrant returns (uint256 id) {
         if (units == 0) revert ZeroUnits();
-        id = _tickets.length;
+        if (ledger.isWrapper(msg.sender)) revert WrapperRefused(msg.sender);
         // a unit's supply has 96 bits; the transfer below fails for more
-        _tickets.push(Ticket(msg.sender, uint96(units), 0));
-        queuedUnits += units;
+        uint32 round = IBuybackPool(pool).queueAdd(units);
+        id = _tickets.length;
+        _tickets.push(Ticket(msg.sender, uint96(units), 0, round));
         emit Queued(id, msg.sender, units);
         unit.safeTransferFrom(msg.sender, address(this), units);
         QueueClaim(claimToken).mint(msg.sender, units);
@@ -51,7 +53,7 @@ contract ExitQueue is IExitQueue, ReentrancyGuardTransient {
         units = t.units - t.settledUnits;
         if (units == 0) revert ZeroUnits();
         t.units = t.settledUnits;
-        queuedUnits -= units;
+        IBuybackPool(pool).queueRemove(units, t.round);
         emit TakenBack(id, msg.sender, units);
         QueueClaim(claimToken).burn(msg.sender, units);
         unit.safeTransfer(msg.sender, units);
@@ -72,7 +74,6 @@ contract ExitQueue is IExitQueue, ReentrancyGuardTransient {
         }
         if (units == 0 && id == head) revert NothingToSettle();
         head = id;
-        queuedUnits -= units;
         if (units != 0) unit.safeTransfer(pool, units);
     }
 
@@ -81,7 +82,7 @@ contract ExitQueue is IExitQueue, ReentrancyGuardTransient {
         Ticket storage t = _tickets[id];
         uint256 left = t.units - t.settledUnits;
         if (left == 0) return (0, 0, true);
-        (taken, paid) = IBuybackPool(pool).queueSettle(left);
+        (taken, paid) = IBuybackPool(pool).queueSettle(left, t.round);
         if (taken == 0) return (0, 0, false);
         t.settledUnits += uint96(taken);
         claimable[t.owner] += paid;
@@ -97,6 +98,11 @@ contract ExitQueue is IExitQueue, ReentrancyGuardTransient {
         claimable[msg.sender] = 0;
         emit Claimed(msg.sender, to, quote);
         IBuybackPool(pool).queuePay(to, quote);
+    }
+
+    /// @inheritdoc IExitQueue
+    function queuedUnits() external view returns (uint256) {
+        return IBuybackPool(pool).queuedUnits();
     }
 
     /// @inheritdoc IExitQueue

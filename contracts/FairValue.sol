@@ -24,7 +24,6 @@ contract FairValue is IFairValue, AccessManaged {
     struct History {
         uint128 hardwarePrice;
         uint32 hardwareEpoch;
-        uint32 observedAt;
         bool earned;
         uint8 next;
         uint8 below;
@@ -51,6 +50,9 @@ contract FairValue is IFairValue, AccessManaged {
     mapping(uint16 series => Params) private _params;
     mapping(uint16 series => Valuation) private _valuations;
     mapping(uint16 series => History) private _histories;
+    /// @dev what trades read, one word a series: `freshUntil:48 | ask:104 | bid:104`, quote units per whole
+    /// unit; an array, for a trade to find it without a hash
+    uint256[1 << 16] private _quotes;
     Prices private _prices;
 
     constructor(address authority, address registry_, address oracle_) AccessManaged(authority) {
@@ -118,6 +120,7 @@ contract FairValue is IFairValue, AccessManaged {
         v.raw = uint128(raw);
         v.previous = young ? uint128(raw) : v.published;
         v.published = uint128(ValueMath.clamp(raw, v.previous));
+        _quotes[line.series] = _quote(v, Math.max(end, report.observedAt));
         emit Valued(line.series, report.epoch, v, report.quotePerBtc);
     }
 
@@ -136,13 +139,22 @@ contract FairValue is IFairValue, AccessManaged {
         if (run.unbacked != was) emit BackingChanged(line.series, epoch, run.unbacked);
     }
 
+    /// @dev The bid base rounds down at the lower of the last two prices of BTC, the ask base up at the higher.
+    function _quote(Valuation storage v, uint256 since) private view returns (uint256) {
+        uint256 low = Math.min(v.raw, Math.min(v.published, v.previous));
+        uint256 high = Math.max(v.raw, Math.max(v.published, v.previous));
+        uint256 bid = low * Math.min(_prices.current, _prices.previous) / ValueMath.BTC_Q32;
+        uint256 ask = Math.divUp(high * Math.max(_prices.current, _prices.previous), ValueMath.BTC_Q32);
+        uint256 top = type(uint104).max;
+        return (since + _MAX_AGE) << 208 | Math.min(ask, top) << 104 | Math.min(bid, top);
+    }
+
     /// @dev Keeps what later reports need of this one.
     function _remember(
         History storage mem,
         IFleetOracle.FleetReport memory report,
         IFleetOracle.SeriesReport memory line
     ) private {
-        mem.observedAt = uint32(report.observedAt);
         if (line.hardwarePrice != 0) {
             mem.hardwarePrice = line.hardwarePrice;
             mem.hardwareEpoch = report.epoch;
@@ -181,17 +193,21 @@ contract FairValue is IFairValue, AccessManaged {
     }
 
     /// @inheritdoc IFairValue
-    function bidBase(uint16 series) external view returns (uint256) {
-        Valuation memory v = valuation(series);
-        uint256 sats = Math.min(v.raw, Math.min(v.published, v.previous));
-        return sats * Math.min(_prices.current, _prices.previous) / ValueMath.BTC_Q32;
+    function quotes(uint16 series) public view returns (uint256 bid, uint256 ask, uint256 freshUntil) {
+        uint256 word = _quotes[series];
+        return (word & type(uint104).max, (word >> 104) & type(uint104).max, word >> 208);
     }
 
     /// @inheritdoc IFairValue
-    function askBase(uint16 series) external view returns (uint256) {
-        Valuation memory v = valuation(series);
-        uint256 sats = Math.max(v.raw, Math.max(v.published, v.previous));
-        return Math.divUp(sats * Math.max(_prices.current, _prices.previous), ValueMath.BTC_Q32);
+    function bidBase(uint16 series) external view returns (uint256 bid) {
+        if (_quotes[series] == 0) revert NoValue(series);
+        (bid,,) = quotes(series);
+    }
+
+    /// @inheritdoc IFairValue
+    function askBase(uint16 series) external view returns (uint256 ask) {
+        if (_quotes[series] == 0) revert NoValue(series);
+        (, ask,) = quotes(series);
     }
 
     /// @inheritdoc IFairValue
@@ -202,9 +218,6 @@ contract FairValue is IFairValue, AccessManaged {
 
     /// @inheritdoc IFairValue
     function fresh(uint16 series) external view returns (bool) {
-        Valuation storage v = _valuations[series];
-        if (v.epoch == 0) return false;
-        uint256 since = Math.max((uint256(v.epoch) + 1) * _EPOCH, _histories[series].observedAt);
-        return block.timestamp <= since + _MAX_AGE;
+        return block.timestamp <= _quotes[series] >> 208;
     }
 }

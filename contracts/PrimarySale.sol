@@ -41,8 +41,9 @@ contract PrimarySale is IPrimarySale, Stoppable {
 
     /// @inheritdoc IPrimarySale
     function quoteBuy(uint16 series, uint256 units) public view returns (uint256 quote) {
-        if (!fairValue.fresh(series)) revert StaleValue(series);
-        return Math.fullMulDivUp(fairValue.askBase(series), units, 1e18);
+        (, uint256 ask, uint256 freshUntil) = fairValue.quotes(series);
+        if (block.timestamp > freshUntil) revert StaleValue(series);
+        return Math.fullMulDivUp(ask, units, 1e18);
     }
 
     /// @inheritdoc IPrimarySale
@@ -57,7 +58,7 @@ contract PrimarySale is IPrimarySale, Stoppable {
         if (unbacked) revert Unbacked(series);
         quote = quoteBuy(series, units);
         if (quote > maxQuote) revert MaxQuoteExceeded(quote, maxQuote);
-        ITwabToken unit = ITwabToken(registry.series(series).unit);
+        ITwabToken unit = ITwabToken(registry.unitOf(series));
         uint256 available = unit.balanceOf(address(this));
         if (units > available) revert NothingToSell(series, available);
         emit Bought(series, msg.sender, to, units, quote);

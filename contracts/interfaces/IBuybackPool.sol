@@ -11,6 +11,7 @@ interface IBuybackPool {
         uint128 cash;
         /// units owned, 18 decimals
         uint96 inventory;
+        /// what twice the cash bought at the bid base, at the last epoch boundary
         uint96 inventoryMax;
         /// quote units deposited, waiting for the next epoch boundary
         uint128 pendingDeposits;
@@ -31,6 +32,12 @@ interface IBuybackPool {
     /// @notice The first-loss account's LP shares leave only when no other LP share is left.
     error FirstLossExitsLast();
     error AmountTooLarge(uint256 amount);
+    /// @notice The first-loss account holds too few LP shares for others to join.
+    error FirstLossTooSmall(uint256 held, uint256 needed);
+    /// @notice The quote token kept a part of what it moved.
+    error ShortReceived(uint256 missing);
+    /// @notice What a wrapper earns is looked through one level only: it may not hold LP shares.
+    error WrapperRefused(address account);
 
     event Sold(address indexed seller, address indexed to, uint256 units, uint256 quote);
     event Bought(address indexed buyer, address indexed to, uint256 units, uint256 quote);
@@ -39,6 +46,12 @@ interface IBuybackPool {
     event EpochRolled(uint32 indexed epoch, uint256 cash, uint256 inventory, uint256 shares);
     /// @notice The deposit could not be priced at the boundary (stale value) and waits in `withdrawSettled`.
     event DepositReturned(address indexed provider, uint256 quote);
+    /// @notice `loss` on recent trades was taken from the first-loss account by burning `shares` of it.
+    event FirstLossAbsorbed(uint256 loss, uint256 shares);
+    /// @notice `gain` on recent trades gave it `shares` of those back.
+    event FirstLossGivenBack(uint256 gain, uint256 shares);
+    /// @notice The wind-down bought all `units` queued so far at `price` quote units each, whatever their order.
+    event RoundOpened(uint32 indexed round, uint256 units, uint256 price);
     event LpWithdrawn(address indexed provider, uint256 shares, uint256 quote, uint256 units);
 
     function seriesId() external view returns (uint16);
@@ -46,10 +59,21 @@ interface IBuybackPool {
     function quoteToken() external view returns (address);
     function fairValue() external view returns (address);
     function queue() external view returns (address);
-    /// @notice Its LP shares do not move and exit last; the pool's output is its own while nobody holds LP shares.
+    /// @notice Its LP shares do not move, exit last, and are burnt for losses on trades before any other LP loses; the
+    /// pool's output is its own while nobody holds LP shares.
     function firstLoss() external view returns (address);
     /// @notice Quote of settled claims that was not taken yet: senior to LP shares, not part of cash.
     function owedToClaims() external view returns (uint256);
+    /// @notice LP shares burnt for losses on trades and not given back by gains.
+    function firstLossAbsorbed() external view returns (uint256);
+    /// @notice Reports missed since the last valued one: at 3 the queue settles at the last bid base less 2 % for each, at
+    /// 21 the pool winds down. Zero while the value is fresh.
+    function missedReports() external view returns (uint256);
+    /// @notice Units that wait in the exit queue.
+    function queuedUnits() external view returns (uint256);
+    /// @notice The wind-down's last round: its number, units not settled yet, quote units a whole unit, and the cash set
+    /// aside for them, which is part of nothing else.
+    function round() external view returns (uint32 number, uint256 units, uint256 price, uint256 cash);
     /// @notice LP withdrawals that were settled and wait to be taken.
     function settledOf(address provider) external view returns (uint256 quote, uint256 units);
     /// @notice Deposits and withdrawals of past epochs that `roll` has not handed out yet (it takes 20 a call).
@@ -66,8 +90,9 @@ interface IBuybackPool {
     /// @notice Sells `units` (transferFrom the caller) for at least `minQuote`, paid to `to`.
     function sell(uint256 units, uint256 minQuote, address to) external returns (uint256 quote);
     function buy(uint256 units, uint256 maxQuote, address to) external returns (uint256 quote);
-    /// @notice Deposits quote; LP shares are minted at the next epoch boundary at the ask base. If inventory cannot be
-    /// priced then (stale value), the deposit is given back through `withdrawSettled`.
+    /// @notice Deposits quote; LP shares are minted at an epoch boundary at the ask base of a report of this epoch or a
+    /// later one: the next boundary, or the one after if that report is not there yet. If it is not there then either,
+    /// the deposit is given back through `withdrawSettled`. A pool without inventory needs no value.
     function deposit(uint256 quote) external;
     /// @notice Burns LP shares at the next epoch boundary for a pro rata part of cash and units.
     function requestWithdraw(uint256 shares) external;
@@ -76,8 +101,12 @@ interface IBuybackPool {
     /// @notice Takes settled LP withdrawals: pro rata cash and units, no price.
     /// @dev If the quote token refuses the transfer, the units still go out and the quote stays owed.
     function withdrawSettled(address to) external returns (uint256 quote, uint256 units);
-    /// @notice Takes up to `units` from the exit queue at the pool's price. Only the queue.
-    function queueSettle(uint256 units) external returns (uint256 taken, uint256 quote);
+    /// @notice Counts `units` as queued and returns the round to write on the ticket. Only the queue.
+    function queueAdd(uint256 units) external returns (uint32);
+    /// @notice Counts `units` as taken back by the owner of a ticket of `ticketRound`. Only the queue.
+    function queueRemove(uint256 units, uint32 ticketRound) external;
+    /// @notice Takes up to `units` of a ticket of `ticketRound` at the pool's price. Only the queue.
+    function queueSettle(uint256 units, uint32 ticketRound) external returns (uint256 taken, uint256 quote);
     /// @notice Pays credit of settled claims, which is senior to LP shares. Only the queue.
     function queuePay(address to, uint256 quote) external;
 }

@@ -9,12 +9,16 @@ interface IExitQueue {
         address owner;
         uint96 units;
         uint96 settledUnits;
+        /// the wind-down's round when it was queued: a later one covers it
+        uint32 round;
     }
 
     error NotTheOwner(uint256 ticket);
     error NothingToSettle();
     error NothingToClaim(address account);
     error ZeroUnits();
+    /// @notice What a wrapper earns is looked through one level only: it may not hold claims.
+    error WrapperRefused(address account);
 
     event Queued(uint256 indexed ticket, address indexed owner, uint256 units);
     event Settled(uint256 indexed ticket, address indexed owner, uint256 units, uint256 quote);

@@ -59,6 +59,9 @@ interface IFairValue {
     function bidBase(uint16 series) external view returns (uint256);
     /// @notice Quote units per whole unit, rounded up, at the higher of the last two prices of BTC.
     function askBase(uint16 series) external view returns (uint256);
+    /// @notice What trades need, in one read: both bases and the last second at which they are fresh. Zeros before the
+    /// first valuation; never reverts. Kept from the report that last valued the series.
+    function quotes(uint16 series) external view returns (uint256 bid, uint256 ask, uint256 freshUntil);
     function params(uint16 series) external view returns (Params memory);
     /// @notice True after 21 epochs on end in which the reported live H/s was below 90 % of H/s per unit x backed units,
     /// until 21 epochs on end in which it was not. An epoch without a valued report counts as below. `below` and `above`

@@ -12,7 +12,7 @@ import {FairValue} from "../../contracts/FairValue.sol";
 import {FleetOracle} from "../../contracts/FleetOracle.sol";
 import {HashProof} from "../../contracts/HashProof.sol";
 import {LedgerCourt} from "../../contracts/LedgerCourt.sol";
-import {LpVault} from "../../contracts/LpVault.sol";
+import {PoolBooks} from "../../contracts/PoolBooks.sol";
 import {PayoutRegistry} from "../../contracts/PayoutRegistry.sol";
 import {PositionMarket} from "../../contracts/PositionMarket.sol";
 import {PrimarySale} from "../../contracts/PrimarySale.sol";
@@ -228,9 +228,9 @@ contract Deploy {
     function _poolConfig(string memory json, uint256 i, uint16 id, address unit)
         private
         view
-        returns (LpVault.Config memory)
+        returns (PoolBooks.Config memory)
     {
-        return LpVault.Config({
+        return PoolBooks.Config({
             seriesId: id,
             unit: unit,
             quoteToken: _system.quote,
@@ -241,6 +241,7 @@ contract Deploy {
             skewPpm: uint32(_uint(json, i, ".pool.skewPpm")),
             askSkewPpm: uint32(_uint(json, i, ".pool.askSkewPpm")),
             outflowPpm: uint32(_uint(json, i, ".pool.outflowPpm")),
+            firstLossPpm: uint32(_uint(json, i, ".pool.firstLossPpm")),
             name: _VM.parseJsonString(json, _at(i, ".symbol"))
         });
     }

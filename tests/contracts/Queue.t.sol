@@ -5,9 +5,9 @@ import {IBuybackPool} from "../../contracts/interfaces/IBuybackPool.sol";
 import {IExitQueue} from "../../contracts/interfaces/IExitQueue.sol";
 import {ITwabToken} from "../../contracts/interfaces/ITwabToken.sol";
 import {PoolMath} from "../../contracts/libraries/PoolMath.sol";
-import {PoolFixture} from "./utils/PoolFixture.sol";
+import {OnBuybackPool, OnReferencePool, PoolFixture} from "./utils/PoolFixture.sol";
 
-contract QueueTest is PoolFixture {
+abstract contract QueueSuite is PoolFixture {
     function _enqueue(address who, uint256 units) private returns (uint256 id) {
         vm.prank(who);
         id = _queue.enqueue(units);
@@ -132,3 +132,7 @@ contract QueueTest is PoolFixture {
         vm.stopPrank();
     }
 }
+
+contract QueueTest is QueueSuite, OnBuybackPool {}
+
+contract QueueReferenceTest is QueueSuite, OnReferencePool {}

@@ -7,7 +7,7 @@ import {IPositionMarket} from "../../contracts/interfaces/IPositionMarket.sol";
 import {IRepositioner} from "../../contracts/interfaces/IRepositioner.sol";
 import {ISeriesRegistry} from "../../contracts/interfaces/ISeriesRegistry.sol";
 import {PlainToken} from "./utils/Mocks.sol";
-import {PoolFixture} from "./utils/PoolFixture.sol";
+import {OnBuybackPool} from "./utils/PoolFixture.sol";
 
 /// @notice What the repositioner asks of registry and sale.
 contract FixedSale {
@@ -54,7 +54,7 @@ contract FixedSale {
 }
 
 /// @notice From series 1 (pool at 20, quote 6 decimals) into series 2 (sale at 40), with orders beside both.
-contract RepositionerTest is PoolFixture {
+contract RepositionerTest is OnBuybackPool {
     PositionMarket private _market;
     Repositioner private _repositioner;
     PlainToken private _unit2;

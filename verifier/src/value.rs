@@ -207,6 +207,9 @@ fn narrow(value: U256) -> Result<u128, Error> {
 }
 
 #[cfg(test)]
+mod differential;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 

@@ -55,6 +55,13 @@ pub(super) async fn apply(
         Event::LpWithdrawn(e) => {
             ("lp_withdrawn", amounts(e.provider, Some(e.units), Some(e.quote), Some(e.shares)))
         }
+        Event::FirstLossAbsorbed(e) => {
+            ("first_loss_absorbed", of_pool(None, Some(e.loss), Some(e.shares)))
+        }
+        Event::FirstLossGivenBack(e) => {
+            ("first_loss_given_back", of_pool(None, Some(e.gain), Some(e.shares)))
+        }
+        Event::RoundOpened(e) => ("round_opened", of_pool(Some(e.units), Some(e.price), None)),
         Event::EpochRolled(e) => {
             let row = vec![
                 ("series", series.into()),
@@ -82,6 +89,17 @@ pub(super) async fn apply(
         ("txid", Cell::hex(at.txid)),
     ];
     writer.put(&POOL_EVENTS, row).await?;
+    trade(writer, at, sources, series, event).await
+}
+
+/// A sale or purchase is a trade, too.
+async fn trade(
+    writer: &mut BlockWriter<'_>,
+    at: At,
+    sources: &Sources,
+    series: u16,
+    event: Event,
+) -> Result<(), Error> {
     let (side, taker, units, quote) = match event {
         Event::Sold(e) => ("sell", e.seller, e.units, e.quote),
         Event::Bought(e) => ("buy", e.buyer, e.units, e.quote),
@@ -101,6 +119,11 @@ pub(super) async fn apply(
         order_hash: None,
     };
     record(writer, at, trade).await
+}
+
+/// Of the pool as a whole.
+fn of_pool(units: Option<U256>, quote: Option<U256>, shares: Option<U256>) -> Amounts {
+    Amounts { account: None, units, quote, shares, epoch: None }
 }
 
 fn amounts(

@@ -48,6 +48,13 @@ contract HostileQuote is ERC20 {
         return true;
     }
 
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        require(!blocked[msg.sender] && !blocked[to], "blocked");
+        if (way == Way.ReturnsFalse) return false;
+        if (way == Way.Callback) (calledBack, answer) = _callee.call(_call);
+        return super.transfer(to, amount);
+    }
+
     function _return(uint256 length) private pure {
         assembly ("memory-safe") {
             mstore(0, 1)

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IFairValue} from "../../../contracts/interfaces/IFairValue.sol";
+import {ISeriesRegistry} from "../../../contracts/interfaces/ISeriesRegistry.sol";
 import {TwabToken} from "../../../contracts/tokens/TwabToken.sol";
 import {ECDSA} from "solady/utils/ECDSA.sol";
 
@@ -35,6 +36,11 @@ contract FixedValue {
 
     function fresh(uint16) external view returns (bool) {
         return epoch != 0 && isFresh;
+    }
+
+    function quotes(uint16) external view returns (uint256, uint256, uint256) {
+        if (epoch == 0) return (0, 0, 0);
+        return (bid, ask, isFresh ? type(uint40).max : 1);
     }
 
     function valuation(uint16 series) external view returns (IFairValue.Valuation memory v) {
@@ -98,5 +104,36 @@ contract HostilePolicy {
     function canReceive(address, address, uint256) external view returns (bool) {
         require(!reverts, "hostile");
         return false;
+    }
+}
+
+/// @notice What fair value, sale and pool ask of registry, oracle, ledger and court: one series, reports as told.
+contract FixedSeries {
+    address public immutable unit;
+    mapping(uint32 epoch => bytes32) public reportHash;
+    uint16 public constant seriesCount = 1;
+    bool public constant bonded = true;
+
+    constructor(address unit_) {
+        unit = unit_;
+    }
+
+    function report(uint32 epoch, bytes32 hash) external {
+        reportHash[epoch] = hash;
+    }
+
+    function unitOf(uint16) external view returns (address) {
+        return unit;
+    }
+
+    function isWrapper(address) external pure returns (bool) {
+        return false;
+    }
+
+    /// @dev In service since epoch zero's first second, one H/s a unit, no opex.
+    function series(uint16) external view returns (ISeriesRegistry.Series memory s) {
+        s.unit = unit;
+        s.hashratePerUnit = 1;
+        s.serviceDate = uint40(block.timestamp);
     }
 }

@@ -5,15 +5,18 @@ import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManage
 import {BuybackPool} from "../../../contracts/BuybackPool.sol";
 import {DemoQuote} from "../../../contracts/DemoQuote.sol";
 import {ExitQueue} from "../../../contracts/ExitQueue.sol";
-import {LpVault} from "../../../contracts/LpVault.sol";
+import {IBuybackPool} from "../../../contracts/interfaces/IBuybackPool.sol";
+import {PoolBooks} from "../../../contracts/PoolBooks.sol";
 import {TwabToken} from "../../../contracts/tokens/TwabToken.sol";
+import {ReferencePool} from "../reference/ReferencePool.sol";
 import {FixedValue, FixedWrappers, PlainToken} from "./Mocks.sol";
 import {Test} from "./Test.sol";
 
 /// @title PoolFixture
-/// @notice A pool at bid base 20 and ask base 21, and ten accounts with units and quote.
+/// @notice A pool at bid base 20 and ask base 21, and ten accounts with units and quote. Suites run on BuybackPool and
+/// on its readable twin.
 abstract contract PoolFixture is Test {
-    BuybackPool internal _pool;
+    IBuybackPool internal _pool;
     ExitQueue internal _queue;
     TwabToken internal _lp;
     TwabToken internal _claims;
@@ -22,7 +25,11 @@ abstract contract PoolFixture is Test {
     FixedValue internal _values;
     FixedWrappers internal _wrappers;
     AccessManager internal _manager;
+    uint32 internal _firstLossPpm;
     address internal constant _FIRST_LOSS = address(0xF1257);
+
+    /// @dev The pool under test.
+    function _deploy(address authority, PoolBooks.Config memory config) internal virtual returns (IBuybackPool);
 
     function setUp() public virtual {
         vm.warp(70_000 * EPOCH + 100);
@@ -31,7 +38,7 @@ abstract contract PoolFixture is Test {
         _quote = new DemoQuote();
         _values = new FixedValue();
         _wrappers = new FixedWrappers();
-        _pool = new BuybackPool(address(_manager), _config());
+        _pool = _deploy(address(_manager), _config());
         _queue = ExitQueue(_pool.queue());
         _lp = TwabToken(_pool.lpShare());
         _claims = TwabToken(_queue.claimToken());
@@ -42,8 +49,8 @@ abstract contract PoolFixture is Test {
         _refresh();
     }
 
-    function _config() internal view returns (LpVault.Config memory) {
-        return LpVault.Config({
+    function _config() internal view returns (PoolBooks.Config memory) {
+        return PoolBooks.Config({
             seriesId: 1,
             unit: address(_unit),
             quoteToken: address(_quote),
@@ -54,6 +61,7 @@ abstract contract PoolFixture is Test {
             skewPpm: 100_000,
             askSkewPpm: 2500,
             outflowPpm: 50_000,
+            firstLossPpm: _firstLossPpm,
             name: "TST"
         });
     }
@@ -93,5 +101,17 @@ abstract contract PoolFixture is Test {
     function _buy(address who, uint256 units) internal returns (uint256) {
         vm.prank(who);
         return _pool.buy(units, type(uint256).max, who);
+    }
+}
+
+abstract contract OnBuybackPool is PoolFixture {
+    function _deploy(address authority, PoolBooks.Config memory config) internal override returns (IBuybackPool) {
+        return new BuybackPool(authority, config);
+    }
+}
+
+abstract contract OnReferencePool is PoolFixture {
+    function _deploy(address authority, PoolBooks.Config memory config) internal override returns (IBuybackPool) {
+        return new ReferencePool(authority, config);
     }
 }

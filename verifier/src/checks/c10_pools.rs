@@ -31,7 +31,8 @@ pub(super) async fn check(world: &World) -> Checked {
     Ok(findings.passed(format!("{} pools with their queues", world.deployment.series.len())))
 }
 
-/// Balances cover the pool's own books: cash, pending deposits, settled withdrawals, claims; inventory and the queue.
+/// Balances cover the pool's own books: cash, pending deposits, settled withdrawals, claims, the
+/// wind-down's cash; inventory and the queue.
 async fn books(
     world: &World,
     series: &SeriesContracts,
@@ -44,9 +45,11 @@ async fn books(
     let queued = chain.call(series.unit, balanceOfCall { account: series.queue }).await?;
     let (settled_quote, settled_units) = settled(world, series).await?;
     let claims = claims(world, series, findings).await?;
-    let owed = U256::from(state.cash) + U256::from(state.pendingDeposits) + settled_quote + claims;
+    let round = chain.call(series.pool, IBuybackPool::roundCall {}).await?.cash;
+    let owed =
+        U256::from(state.cash) + U256::from(state.pendingDeposits) + settled_quote + claims + round;
     findings.require(cash >= owed, || {
-        format!("series {id}: the pool has {cash} quote units and owes {owed} (cash {}, pending {}, withdrawn {settled_quote}, claims {claims})", state.cash, state.pendingDeposits)
+        format!("series {id}: the pool has {cash} quote units and owes {owed} (cash {}, pending {}, withdrawn {settled_quote}, claims {claims}, wind-down {round})", state.cash, state.pendingDeposits)
     });
     let held = U256::from(state.inventory) + settled_units;
     findings.require(units >= held, || {

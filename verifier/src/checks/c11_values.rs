@@ -119,7 +119,7 @@ fn compare(
     });
 }
 
-/// Bid and ask base now follow from the last values and the last two prices of BTC.
+/// Bid and ask base follow from each series' last values and the two prices of BTC then.
 async fn bases(
     world: &World,
     last: &BTreeMap<u16, Value>,
@@ -127,11 +127,17 @@ async fn bases(
 ) -> Result<(), Error> {
     let prices: BTreeMap<u32, u64> =
         world.history.valued.iter().map(|v| (v.event.epoch, v.event.quotePerBtc)).collect();
-    let mut newest = prices.values().rev();
-    let Some(current) = newest.next().copied() else { return Ok(()) };
-    let previous = newest.next().copied().unwrap_or(current);
     let btc = U256::from(100_000_000_u64) << 32;
     for (series, value) in last {
+        // of the report that last valued this series, and the one before
+        let of_series = |v: &&crate::history::At<IFairValue::Valued>| v.event.series == *series;
+        let Some(at) = world.history.valued.iter().filter(of_series).map(|v| v.event.epoch).max()
+        else {
+            continue;
+        };
+        let mut newest = prices.range(..=at).rev().map(|(_, price)| *price);
+        let Some(current) = newest.next() else { continue };
+        let previous = newest.next().unwrap_or(current);
         let low = value.raw.min(value.published).min(value.previous);
         let high = value.raw.max(value.published).max(value.previous);
         let bid_floor = U256::from(low) * U256::from(current.min(previous)) / btc;

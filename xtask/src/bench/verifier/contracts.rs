@@ -122,6 +122,9 @@ impl Chain {
             settledEpoch: 0,
         };
         self.returns(series.pool, &IBuybackPool::stateCall {}, &state);
+        let none = U256::ZERO;
+        let round = IBuybackPool::roundReturn { number: 0, units: none, price: none, cash: none };
+        self.returns(series.pool, &IBuybackPool::roundCall {}, &round);
         self.returns(series.queue, &IExitQueue::queuedUnitsCall {}, &U256::from(queued));
         let balance = |account: Address| ITwabToken::balanceOfCall { account };
         self.returns(quote, &balance(series.pool), &U256::ZERO);
