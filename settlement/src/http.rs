@@ -80,14 +80,23 @@ pub async fn status(store: &Store, trouble: Option<String>) -> Result<Status, Er
     })
 }
 
-/// The routes `/health` and `/status`.
+/// The routes `/health`, `/status` and `/metrics`.
 pub fn router(engine: Arc<Engine>) -> Router {
-    Router::new().route("/health", get(health)).route("/status", get(full)).with_state(engine)
+    Router::new()
+        .route("/health", get(health))
+        .route("/status", get(full))
+        .route("/metrics", get(gauges))
+        .with_state(engine)
 }
 
 async fn health(Shared(engine): Shared<Arc<Engine>>) -> Json<serde_json::Value> {
     let trouble = engine.trouble().await;
     Json(serde_json::json!({ "ok": trouble.is_none(), "trouble": trouble }))
+}
+
+async fn gauges(Shared(engine): Shared<Arc<Engine>>) -> Result<String, (StatusCode, String)> {
+    let text = crate::metrics::text(&engine).await;
+    text.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 async fn full(Shared(engine): Shared<Arc<Engine>>) -> Result<Json<Status>, (StatusCode, String)> {

@@ -28,6 +28,10 @@ pub mod psbt;
 
 pub mod state;
 
+pub mod database;
+
+pub mod ledger;
+
 pub mod store;
 
 pub mod node;
@@ -43,6 +47,12 @@ pub mod engine;
 pub mod dry_run;
 
 pub mod export;
+
+pub mod offline;
+
+pub mod orders;
+
+pub mod metrics;
 
 pub mod statement;
 

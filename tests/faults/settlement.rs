@@ -11,6 +11,7 @@
     reason = "tests may panic"
 )]
 
+mod operator;
 mod rival;
 mod world;
 
