@@ -2,9 +2,9 @@
 -- has arrived.
 CREATE TABLE answers (
     account TEXT NOT NULL,
-    epoch INTEGER NOT NULL,
-    asked_at INTEGER NOT NULL,
+    epoch BIGINT NOT NULL,
+    asked_at BIGINT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('answering', 'answered', 'missed')),
     calldata TEXT NOT NULL,
     PRIMARY KEY (account, epoch, asked_at)
-) STRICT, WITHOUT ROWID;
+);

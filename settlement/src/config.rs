@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use bitcoin::Network;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{error::Error, vault::Vault};
+use crate::{database::Database, error::Error, orders::OrdersConfig, vault::Vault};
 
 /// Everything that settlement is told. Relative paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// SQLite file; created if missing.
-    pub database: PathBuf,
+    /// SQLite file, created if missing; or `postgres://user@host/name`.
+    pub database: Database,
     /// Address of the status server, `127.0.0.1:8470`.
     pub listen: String,
     /// `bitcoin`, `testnet4`, `signet` or `regtest`.
@@ -29,8 +29,17 @@ pub struct Config {
     pub vault: VaultConfig,
     /// What the operator decides.
     pub policy: Policy,
+    /// Who may pause, and how; without it nobody can.
+    pub orders: Option<OrdersConfig>,
+    /// Folder with PSBTs that co-signers off the network have signed.
+    #[serde(default = "psbt_dir")]
+    pub psbt_dir: PathBuf,
     /// Signers, in the order they are asked.
     pub signers: Vec<SignerConfig>,
+}
+
+fn psbt_dir() -> PathBuf {
+    "psbt".into()
 }
 
 /// EVM nodes and key.
@@ -118,7 +127,7 @@ impl Config {
         let mut config: Self = read_toml(path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         for file in [
-            &mut config.database,
+            &mut config.psbt_dir,
             &mut config.deployment,
             &mut config.evm.key_file,
             &mut config.bitcoin.cookie_file,
@@ -128,6 +137,10 @@ impl Config {
         for signer in &mut config.signers {
             signer.socket = base.join(&signer.socket);
         }
+        if let Some(orders) = &mut config.orders {
+            orders.dir = base.join(&orders.dir);
+        }
+        config.database = config.database.below(base);
         config.check()?;
         Ok(config)
     }

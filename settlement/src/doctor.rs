@@ -60,6 +60,10 @@ pub async fn examine(path: &Path) -> Vec<Finding> {
         Err(error) => found.push(finding("deployment file", Err(error.to_string()))),
     }
     bitcoin_findings(&config, evm_time, &mut found).await;
+    if config.database.exists() {
+        let books = async { Store::read(&config.database).await?.audit_books().await };
+        found.push(finding("books", books.await.map_err(|error| error.to_string())));
+    }
     for signer in &config.signers {
         let answer = UnixStream::connect(&signer.socket).await;
         let words = answer.map(|_| "listens".to_owned()).map_err(|error| {

@@ -27,7 +27,9 @@ use crate::{
     config::Config,
     error::Error,
     halt::Halts,
+    metrics,
     node::Node,
+    orders,
     snapshot::Snapshots,
     state::State,
     store::Store,
@@ -35,6 +37,8 @@ use crate::{
     vault::{Coin, GENESIS_BATON, Keychain, Vault},
 };
 
+/// Blocks below the tip in which coins may have been spent that a reorg gives back.
+const REORG: u32 = 1_000;
 /// Longest pause after repeated failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -51,8 +55,10 @@ pub struct Engine {
     snapshots: Snapshots,
     halts: Halts,
     sent_at: Mutex<BTreeMap<Txid, Instant>>,
-    trouble: RwLock<Option<String>>,
     watch: Mutex<Watch>,
+    /// Tip when this process first handed a transaction out.
+    sent_below: Mutex<BTreeMap<Txid, u32>>,
+    trouble: RwLock<Option<(String, &'static str)>>,
 }
 
 impl Engine {
@@ -79,6 +85,9 @@ impl Engine {
         let changes = store.wallet().await?;
         store.compact_wallet(&changes).await?;
         let treasury = Treasury::load(&vault, changes, lookahead, birthday)?;
+        let (tip, _) = treasury.tip();
+        let coins = store.coins(tip.saturating_sub(REORG)).await?;
+        let treasury = treasury.booked(&vault, config.vault.reserve_index, coins);
         Ok(Self {
             snapshots: Snapshots::new(chain.clone()),
             config,
@@ -90,6 +99,7 @@ impl Engine {
             treasury,
             halts,
             sent_at: Mutex::default(),
+            sent_below: Mutex::default(),
             trouble: RwLock::default(),
             watch: Mutex::default(),
         })
@@ -103,13 +113,39 @@ impl Engine {
 
     /// What went wrong in the last round, if anything did.
     pub async fn trouble(&self) -> Option<String> {
-        self.trouble.read().await.clone()
+        self.trouble.read().await.as_ref().map(|(words, _)| words.clone())
+    }
+
+    /// Its kind, as the metrics name it.
+    pub async fn trouble_kind(&self) -> Option<&'static str> {
+        self.trouble.read().await.as_ref().map(|(_, kind)| *kind)
+    }
+
+    /// Blocks that have come since this process handed a transaction out.
+    pub async fn blocks_waiting(&self, txid: Txid) -> u32 {
+        let (tip, _) = self.treasury.tip();
+        self.sent_below.lock().await.get(&txid).map_or(0, |sent| tip.saturating_sub(*sent))
+    }
+
+    /// Carries out what two operators have ordered.
+    async fn take_orders(&self) -> Result<(), Error> {
+        let Some(orders) = &self.config.orders else { return Ok(()) };
+        let (chain, ledger) = (self.chain.deployment.chain_id, self.chain.deployment.epoch_ledger);
+        loop {
+            let next = self.store.last_order().await?.0.saturating_add(1);
+            let words = orders::read(&orders.dir)?;
+            let found = orders::ordered(&words, next, chain, ledger, &orders.operators);
+            let Some(action) = found else { return Ok(()) };
+            self.store.put_order(next, action).await?;
+            warn!(order = next, "two operators ordered: {action:?}");
+        }
     }
 
     /// Works for ever. After a failure the pause doubles up to ten seconds.
     ///
     /// # Errors
-    /// When the database cannot be written or holds damaged values: going on could lose what must not be lost.
+    /// When the database cannot be written or holds damaged values, or the books do not add up: going on could lose what
+    /// must not be lost.
     pub async fn run(&self) -> Result<(), Error> {
         let poll = Duration::from_millis(self.config.poll_ms);
         let mut pause = poll;
@@ -119,10 +155,12 @@ impl Engine {
                     pause = poll;
                     *self.trouble.write().await = None;
                 }
-                Err(error @ (Error::Database(_) | Error::Damaged(_))) => return Err(error),
+                Err(
+                    error @ (Error::Database(_) | Error::Damaged(_) | Error::Conservation { .. }),
+                ) => return Err(error),
                 Err(Error::Waiting { .. }) => pause = poll,
                 Err(error) => {
-                    let words = Some(error.to_string());
+                    let words = Some((error.to_string(), metrics::kind(&error)));
                     let mut trouble = self.trouble.write().await;
                     if *trouble != words {
                         warn!("{error}");
@@ -138,6 +176,7 @@ impl Engine {
     /// One look at both chains, and every step that can be taken. An epoch that fails or waits does not hold up the
     /// later ones but where they depend on it; the first failure is reported.
     async fn round(&self) -> Result<(), Error> {
+        self.take_orders().await?;
         loop {
             let (news, more) = self.treasury.sync(&self.node).await?;
             self.store.put_news(&news).await?;
@@ -154,6 +193,7 @@ impl Engine {
                 match self.advance(epoch).await {
                     Ok(true) => {}
                     Ok(false) | Err(Error::Waiting { .. }) => break,
+                    Err(error @ Error::Conservation { .. }) => return Err(error),
                     Err(error) => {
                         first.get_or_insert(error);
                         break;

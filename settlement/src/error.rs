@@ -12,7 +12,9 @@ pub enum Error {
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     /// The database's schema.
-    #[error("database migration: {0}")]
+    #[error(
+        "database migration: {0}; a database of an older version is moved away: settlement makes it anew from the chains"
+    )]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// A stored value is damaged.
     #[error(
@@ -48,6 +50,25 @@ pub enum Error {
         /// The epoch.
         epoch: EpochId,
         /// What differs.
+        what: String,
+    },
+    /// The books do not add up. The service stops.
+    #[error(
+        "the books do not add up{}: {what}; settlement stops before it signs: see docs/runbooks/conservation.md",
+        epoch.map_or_else(String::new, |epoch| format!(" at epoch {epoch}"))
+    )]
+    Conservation {
+        /// The epoch, if it is one's.
+        epoch: Option<u32>,
+        /// Which sats are missing or too many.
+        what: String,
+    },
+    /// The operator's reserve does not cover the miner fees.
+    #[error("epoch {epoch} is not signed: {what}")]
+    Reserve {
+        /// The epoch.
+        epoch: EpochId,
+        /// What is missing.
         what: String,
     },
     /// Something must happen first.

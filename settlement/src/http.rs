@@ -2,13 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json, Router,
-    extract::State as Shared,
-    http::{StatusCode, header},
-    response::IntoResponse,
-    routing::get,
-};
+use axum::{Json, Router, extract::State as Shared, http::StatusCode, routing::get};
 use domain::EpochId;
 use serde::Serialize;
 
@@ -17,7 +11,7 @@ use crate::{
     engine::{Engine, Watch},
     error::Error,
     state::State,
-    store::{Store, answers::Answered},
+    store::Store,
 };
 
 /// One epoch, as answered by `GET /status`.
@@ -127,7 +121,7 @@ pub fn router(engine: Arc<Engine>) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/status", get(full))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(gauges))
         .with_state(engine)
 }
 
@@ -136,33 +130,13 @@ async fn health(Shared(engine): Shared<Arc<Engine>>) -> Json<serde_json::Value> 
     Json(serde_json::json!({ "ok": trouble.is_none(), "trouble": trouble }))
 }
 
+async fn gauges(Shared(engine): Shared<Arc<Engine>>) -> Result<String, (StatusCode, String)> {
+    let text = crate::metrics::text(&engine).await;
+    text.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+}
+
 async fn full(Shared(engine): Shared<Arc<Engine>>) -> Result<Json<Status>, (StatusCode, String)> {
     let watch = engine.court().await;
     let status = status(&engine.store(), engine.trouble().await, &watch).await;
     status.map(Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
-}
-
-/// Prometheus text. Alerts and what to do: docs/runbooks.
-async fn metrics(Shared(engine): Shared<Arc<Engine>>) -> Result<impl IntoResponse, StatusCode> {
-    let watch = engine.court().await;
-    let store = engine.store();
-    let count = |state| {
-        let store = Arc::clone(&store);
-        async move { store.count_answers(state).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR) }
-    };
-    let (answered, missed) = (count(Answered::Answered).await?, count(Answered::Missed).await?);
-    let bond = watch.bond.unwrap_or_default();
-    let bonded = u8::from(watch.bond.is_none_or(|bond| bond.sufficient));
-    let until = watch.waiting.iter().map(|(_, _, until)| *until).min().unwrap_or_default();
-    let text = format!(
-        "settlement_trouble {}\nsettlement_bond_quote {}\nsettlement_bond_required_quote {}\n\
-         settlement_bonded {bonded}\nsettlement_demands_waiting {}\n\
-         settlement_demand_answer_until_seconds {until}\nsettlement_demands_answered_total {answered}\n\
-         settlement_demands_missed_total {missed}\n",
-        u8::from(engine.trouble().await.is_some()),
-        bond.held,
-        bond.required,
-        watch.waiting.len(),
-    );
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
 }

@@ -34,6 +34,10 @@ pub mod psbt;
 
 pub mod state;
 
+pub mod database;
+
+pub mod ledger;
+
 pub mod store;
 
 pub mod node;
@@ -61,6 +65,12 @@ pub mod retrace;
 pub mod dry_run;
 
 pub mod export;
+
+pub mod offline;
+
+pub mod orders;
+
+pub mod metrics;
 
 pub mod statement;
 

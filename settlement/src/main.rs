@@ -1,6 +1,7 @@
 //! The `settlement` command.
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -18,7 +19,7 @@ use settlement::{
     engine::{Engine, Watch},
     export,
     halt::{HaltPoint, Halts},
-    http, script, statement,
+    http, metrics, offline, orders, script, statement,
     store::Store,
     vault::{GENESIS_BATON, Keychain},
 };
@@ -74,6 +75,43 @@ enum Command {
         #[arg(long)]
         epoch: u32,
     },
+    /// Writes the unsigned PSBTs of a planned epoch to files, for co-signers that are on no socket.
+    PsbtExport {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The epoch.
+        #[arg(long)]
+        epoch: u32,
+        /// Folder for the files.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Takes in a file that a co-signer has signed; settlement finds it when it next collects signatures.
+    PsbtImport {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The epoch.
+        #[arg(long)]
+        epoch: u32,
+        /// The signed file.
+        file: PathBuf,
+    },
+    /// Prints one operator's word to pause or resume; two different operators' make an order.
+    Order {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// What is ordered.
+        #[arg(long, value_enum)]
+        action: orders::Action,
+        /// The operator's own EVM key, mode 0600.
+        #[arg(long)]
+        key_file: PathBuf,
+    },
+    /// Prints the alerts as Prometheus rules.
+    Alerts,
     /// Prints what every epoch credited and paid an account, from the database, held against the chain.
     Statement {
         /// Configuration file.
@@ -95,6 +133,18 @@ enum Command {
         /// Configuration file.
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Prints an epoch's books and every account as JSON, from the database.
+    Ledger {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The epoch.
+        #[arg(long, required_unless_present = "accept")]
+        epoch: Option<u32>,
+        /// Accounts for a spend that no plan explains: it comes out of the reserve. Only while settlement is stopped.
+        #[arg(long, conflicts_with = "epoch")]
+        accept: Option<bitcoin::Txid>,
     },
     /// Prints an address of the vault.
     Address {
@@ -184,14 +234,14 @@ async fn start() -> Result<()> {
         Command::Challenge(request) => challenge(request).await,
         Command::Psbt { config, epoch } => {
             for each in export::psbts(&Config::read(&config)?, EpochId(epoch)).await? {
-                println!("{}", serde_json::to_string(&each)?);
+                say(&serde_json::to_string(&each)?);
             }
             Ok(())
         }
         Command::Statement { config, account, csv, json: _ } => {
             let statement = statement::statement(&Config::read(&config)?, account).await?;
             if csv {
-                print!("{}", statement.to_csv());
+                say(statement.to_csv().trim_end());
                 return Ok(());
             }
             print(&statement)
@@ -200,7 +250,7 @@ async fn start() -> Result<()> {
             let found = doctor::examine(&config).await;
             for each in &found {
                 let mark = if each.ok { "ok     " } else { "problem" };
-                println!("{mark} {}: {}", each.name, each.words);
+                say(&format!("{mark} {}: {}", each.name, each.words));
             }
             let problems = found.iter().filter(|each| !each.ok).count();
             eyre::ensure!(problems == 0, "{problems} of {} checks found a problem", found.len());
@@ -212,13 +262,52 @@ async fn start() -> Result<()> {
                 Which::BatonGenesis => vault.address(Keychain::Baton, GENESIS_BATON)?,
                 Which::Treasury => vault.address(Keychain::Treasury, index)?,
             };
-            println!("{address}");
+            say(&address.to_string());
             Ok(())
         }
         Command::Script { network, address } => {
-            println!("0x{:x}", script::of_address(&address, network)?);
+            say(&format!("0x{:x}", script::of_address(&address, network)?));
             Ok(())
         }
+        other => by_hand(other).await,
+    }
+}
+
+/// What a person does beside the running service.
+async fn by_hand(command: Command) -> Result<()> {
+    match command {
+        Command::PsbtExport { config, epoch, dir } => {
+            for path in offline::export(&Config::read(&config)?, EpochId(epoch), &dir).await? {
+                say(&path.display().to_string());
+            }
+            Ok(())
+        }
+        Command::PsbtImport { config, epoch, file } => {
+            let txid = offline::import(&Config::read(&config)?, EpochId(epoch), &file).await?;
+            say(&format!("taken in for {txid}"));
+            Ok(())
+        }
+        Command::Order { config, action, key_file } => {
+            let config = Config::read(&config)?;
+            let deployment = evm::Deployment::read(&config.deployment)?;
+            let number = Store::read(&config.database).await?.last_order().await?.0 + 1;
+            let (key, ledger) = (evm::read_key(&key_file)?, deployment.epoch_ledger);
+            print(&orders::approve(&key, deployment.chain_id, ledger, number, action)?)
+        }
+        Command::Alerts => {
+            say(metrics::rules().trim_end());
+            Ok(())
+        }
+        Command::Ledger { config, epoch, accept } => {
+            let config = Config::read(&config)?;
+            if let Some(txid) = accept {
+                let sats = Store::open(&config.database).await?.accept_spend(txid).await?;
+                say(&format!("{sats} sat of {txid} are taken from the reserve"));
+            }
+            let Some(epoch) = epoch else { return Ok(()) };
+            print(&Store::read(&config.database).await?.books(EpochId(epoch)).await?)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -274,6 +363,11 @@ fn published(tree: Option<&Path>, outputs: Option<&Path>) -> Result<Published> {
 }
 
 fn print(value: &impl serde::Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say(&serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Prints a line. Whoever reads has seen enough when the pipe is closed: that is no error.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

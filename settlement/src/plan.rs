@@ -47,6 +47,15 @@ pub struct PlannedTx {
     pub coins: Vec<Coin>,
 }
 
+impl PlannedTx {
+    /// Sats that go to the miner; `None` if the outputs exceed the inputs.
+    #[must_use]
+    pub fn fee(&self) -> Option<u64> {
+        let inputs: Vec<TxOut> = self.coins.iter().map(|coin| coin.output.clone()).collect();
+        encode::outputs_total(&inputs)?.checked_sub(encode::outputs_total(&self.tx.output)?)
+    }
+}
+
 /// All transactions of an epoch, the one that spends the baton first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {

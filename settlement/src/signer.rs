@@ -26,6 +26,7 @@ use crate::{
     psbt,
     signer::{
         check::{Facts, Limits, check},
+        keys::Key,
         store::SignerStore,
     },
     vault::Vault,
@@ -33,7 +34,7 @@ use crate::{
 
 /// A signer at work.
 pub struct Signer {
-    key: Xpriv,
+    key: Key,
     vault: Vault,
     limits: Limits,
     chain: Chain,
@@ -61,7 +62,7 @@ impl Signer {
     /// Puts a signer together.
     #[must_use]
     pub const fn new(
-        key: Xpriv,
+        key: Key,
         vault: Vault,
         limits: Limits,
         chain: Chain,
@@ -82,10 +83,14 @@ impl Signer {
         let tx = &asked.unsigned_tx;
         let (txid, root) = (tx.compute_txid(), facts.commitment.root.hash);
         let spends = tx.input.first().map_or_else(OutPoint::null, |input| input.previous_output);
-        self.store.record(request.epoch, request.batch, txid, root, spends).await?;
+        let sats = approved.leaves(request.batch, facts.commitment.batches.len());
+        let now = self.chain.now().await?;
+        let (epoch, batch) = (request.epoch, request.batch);
+        let limits = &self.limits;
+        self.store.record_spend(limits, epoch, batch, txid, root, spends, sats, now).await?;
         info!(epoch = request.epoch, batch = request.batch, %txid, "signed");
         let mut own = approved.psbt;
-        sign_with(&self.key, &mut own)?;
+        sign_with(self.key.get(), &mut own)?;
         Ok(psbt::to_hex(&own))
     }
 

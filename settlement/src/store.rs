@@ -1,86 +1,34 @@
-//! The database: SQLite in WAL mode with `synchronous = FULL`, so that what a function here has written is on disk
-//! when it returns. One process owns it, by a file lock beside it.
+//! What settlement keeps: states, leaves, the baton, the wallet. What a function here has written is on disk when it
+//! returns; what belongs together is written together, the double-entry ledger included.
 
 pub mod answers;
 
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+use std::fs::File;
 
-use bdk_wallet::{ChangeSet, chain::Merge};
-use bitcoin::{BlockHash, OutPoint, Transaction, Txid, consensus::encode};
+use bitcoin::{Transaction, consensus::encode};
 use domain::{EpochId, Leaf};
-use sqlx::{
-    Row, Sqlite, SqlitePool, Transaction as Tx,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use sqlx::{Any, AnyPool, AssertSqlSafe, Row, Transaction as Tx, any::AnyRow};
+
+use crate::{
+    database::Database,
+    error::Error,
+    ledger::{Figures, follow, put_figures},
+    state::State,
+    vault::Coin,
 };
 
-use crate::{error::Error, state::State, vault::Coin};
+mod wallet;
 
-/// A payout transaction seen in a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Marked {
-    /// Transaction.
-    pub txid: Txid,
-    /// The block.
-    pub block: BlockHash,
-    /// Its height.
-    pub height: u32,
-    /// Epoch that the marker names.
-    pub epoch: u32,
-    /// Batch that the marker names.
-    pub batch: u16,
-    /// Its first input.
-    pub spends: OutPoint,
-}
+pub use wallet::{BitcoinNews, Marked};
 
-/// What a stretch of Bitcoin blocks brought; written in one transaction.
-#[derive(Debug, Default)]
-pub struct BitcoinNews {
-    /// Treasury wallet.
-    pub wallet: Option<ChangeSet>,
-    /// Payout transactions.
-    pub marked: Vec<Marked>,
-    /// Transactions that pay to the first baton's script.
-    pub genesis: Vec<Transaction>,
-}
+/// Leaves in one INSERT: a database on another host is asked once for so many.
+const AT_ONCE: usize = 200;
 
 /// The open database. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct Store {
-    pool: SqlitePool,
+    pool: AnyPool,
     _lock: Option<File>,
-}
-
-/// Takes the lock file `path`.lock; it is released when the file is dropped.
-///
-/// # Errors
-/// When another process holds it.
-pub fn lock(path: &Path) -> Result<File, Error> {
-    let name = PathBuf::from(format!("{}.lock", path.display()));
-    let fail = |why: String| Error::File { path: name.display().to_string(), why };
-    let file = File::options().create(true).truncate(false).write(true).open(&name);
-    let file = file.map_err(|error| fail(error.to_string()))?;
-    match fs4::FileExt::try_lock(&file) {
-        Ok(()) => Ok(file),
-        Err(_) => Err(Error::Locked(path.display().to_string())),
-    }
-}
-
-/// Opens or creates a SQLite database whose commits are durable.
-///
-/// # Errors
-/// When the file cannot be opened.
-pub async fn open_sqlite(path: &Path, read_only: bool) -> Result<SqlitePool, Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(!read_only)
-        .read_only(read_only)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true);
-    Ok(SqlitePoolOptions::new().max_connections(1).connect_with(options).await?)
 }
 
 impl Store {
@@ -88,9 +36,8 @@ impl Store {
     ///
     /// # Errors
     /// When another process holds it, or the file cannot be used.
-    pub async fn open(path: &Path) -> Result<Self, Error> {
-        let lock = Some(lock(path)?);
-        let pool = open_sqlite(path, false).await?;
+    pub async fn open(database: &Database) -> Result<Self, Error> {
+        let (pool, lock) = database.open(false).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Self { pool, _lock: lock })
     }
@@ -99,9 +46,14 @@ impl Store {
     ///
     /// # Errors
     /// When the file is not there or cannot be read.
-    pub async fn read(path: &Path) -> Result<Self, Error> {
-        let pool = open_sqlite(path, true).await?;
+    pub async fn read(database: &Database) -> Result<Self, Error> {
+        let (pool, _) = database.open(true).await?;
         Ok(Self { pool, _lock: None })
+    }
+
+    /// A database transaction.
+    pub(crate) async fn begin(&self) -> Result<Tx<'static, Any>, Error> {
+        Ok(self.pool.begin().await?)
     }
 
     /// The epoch's state.
@@ -109,8 +61,8 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn state(&self, epoch: EpochId) -> Result<Option<State>, Error> {
-        let row = sqlx::query("SELECT data FROM epochs WHERE epoch = ?")
-            .bind(epoch.0)
+        let row = sqlx::query("SELECT data FROM epochs WHERE epoch = $1")
+            .bind(i64::from(epoch.0))
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| from_json(&row.get::<String, _>(0))).transpose()
@@ -123,9 +75,8 @@ impl Store {
     pub async fn states(&self) -> Result<Vec<(EpochId, State)>, Error> {
         let rows = sqlx::query("SELECT epoch, data FROM epochs ORDER BY epoch");
         let rows = rows.fetch_all(&self.pool).await?;
-        let read = |row: sqlx::sqlite::SqliteRow| {
-            Ok((EpochId(row.get::<u32, _>(0)), from_json(&row.get::<String, _>(1))?))
-        };
+        let read =
+            |row: AnyRow| Ok((EpochId(number(&row, 0)?), from_json(&row.get::<String, _>(1))?));
         rows.into_iter().map(read).collect()
     }
 
@@ -138,7 +89,7 @@ impl Store {
             "SELECT epoch FROM epochs WHERE state NOT IN ('proven', 'closed') ORDER BY epoch",
         );
         let rows = rows.fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|row| EpochId(row.get::<u32, _>(0))).collect())
+        rows.iter().map(|row| Ok(EpochId(number(row, 0)?))).collect()
     }
 
     /// Every epoch that has a state, ascending.
@@ -148,7 +99,7 @@ impl Store {
     pub async fn known(&self) -> Result<Vec<EpochId>, Error> {
         let rows = sqlx::query("SELECT epoch FROM epochs ORDER BY epoch");
         let rows = rows.fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|row| EpochId(row.get::<u32, _>(0))).collect())
+        rows.iter().map(|row| Ok(EpochId(number(row, 0)?))).collect()
     }
 
     /// Writes a state.
@@ -156,12 +107,12 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn put_state(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
+        let mut tx = self.begin().await?;
         write_state(&mut tx, epoch, state).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Writes a state with the epoch's leaves.
+    /// Writes a state with the epoch's leaves and what they come to.
     ///
     /// # Errors
     /// Those of the database.
@@ -170,17 +121,25 @@ impl Store {
         epoch: EpochId,
         state: &State,
         leaves: &[Leaf],
+        figures: &Figures,
     ) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query("DELETE FROM leaves WHERE epoch = ?").bind(epoch.0).execute(&mut *tx).await?;
-        for (leaf, position) in leaves.iter().zip(0_i64..) {
-            sqlx::query("INSERT INTO leaves (epoch, position, leaf) VALUES (?, ?, ?)")
-                .bind(epoch.0)
-                .bind(position)
-                .bind(to_json(leaf)?)
-                .execute(&mut *tx)
-                .await?;
+        let (mut tx, number) = (self.begin().await?, i64::from(epoch.0));
+        sqlx::query("DELETE FROM leaves WHERE epoch = $1").bind(number).execute(&mut *tx).await?;
+        let mut position = 0_i64;
+        for some in leaves.chunks(AT_ONCE) {
+            let row = |at: usize| format!("(${}, ${}, ${})", 3 * at + 1, 3 * at + 2, 3 * at + 3);
+            let rows: Vec<String> = (0..some.len()).map(row).collect();
+            let sql =
+                format!("INSERT INTO leaves (epoch, position, leaf) VALUES {}", rows.join(","));
+            // no value is in the text, only the places for them
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for leaf in some {
+                query = query.bind(number).bind(position).bind(to_json(leaf)?);
+                position = position.saturating_add(1);
+            }
+            query.execute(&mut *tx).await?;
         }
+        put_figures(&mut tx, epoch, figures).await?;
         write_state(&mut tx, epoch, state).await?;
         Ok(tx.commit().await?)
     }
@@ -190,8 +149,8 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn leaves(&self, epoch: EpochId) -> Result<Vec<Leaf>, Error> {
-        let rows = sqlx::query("SELECT leaf FROM leaves WHERE epoch = ? ORDER BY position");
-        let rows = rows.bind(epoch.0).fetch_all(&self.pool).await?;
+        let rows = sqlx::query("SELECT leaf FROM leaves WHERE epoch = $1 ORDER BY position");
+        let rows = rows.bind(i64::from(epoch.0)).fetch_all(&self.pool).await?;
         rows.into_iter().map(|row| from_json(&row.get::<String, _>(0))).collect()
     }
 
@@ -206,9 +165,12 @@ impl Store {
         baton: &Coin,
         creator: &Transaction,
     ) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
-        sqlx::query("INSERT OR REPLACE INTO baton (id, epoch, coin, creator) VALUES (1, ?, ?, ?)")
-            .bind(epoch.0)
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO baton (id, epoch, coin, creator) VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET \
+             epoch = excluded.epoch, coin = excluded.coin, creator = excluded.creator",
+        )
+            .bind(i64::from(epoch.0))
             .bind(to_json(baton)?)
             .bind(encode::serialize_hex(creator))
             .execute(&mut *tx)
@@ -225,126 +187,28 @@ impl Store {
         let row = sqlx::query("SELECT epoch, coin, creator FROM baton");
         let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
         let creator = from_hex(&row.get::<String, _>(2))?;
-        Ok(Some((EpochId(row.get::<u32, _>(0)), from_json(&row.get::<String, _>(1))?, creator)))
-    }
-
-    /// Writes what Bitcoin blocks brought, all or nothing.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn put_news(&self, news: &BitcoinNews) -> Result<(), Error> {
-        let mut tx = self.pool.begin().await?;
-        if let Some(change) = &news.wallet {
-            sqlx::query("INSERT INTO wallet_changes (change) VALUES (?)")
-                .bind(to_json(change)?)
-                .execute(&mut *tx)
-                .await?;
-        }
-        for seen in &news.marked {
-            sqlx::query("INSERT OR REPLACE INTO marked VALUES (?, ?, ?, ?, ?, ?)")
-                .bind(seen.txid.to_string())
-                .bind(seen.block.to_string())
-                .bind(seen.height)
-                .bind(seen.epoch)
-                .bind(seen.batch)
-                .bind(seen.spends.to_string())
-                .execute(&mut *tx)
-                .await?;
-        }
-        for genesis in &news.genesis {
-            sqlx::query("INSERT OR REPLACE INTO genesis (txid, raw) VALUES (?, ?)")
-                .bind(genesis.compute_txid().to_string())
-                .bind(encode::serialize_hex(genesis))
-                .execute(&mut *tx)
-                .await?;
-        }
-        Ok(tx.commit().await?)
-    }
-
-    /// The treasury wallet's changes, merged into one.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn wallet(&self) -> Result<ChangeSet, Error> {
-        let rows = sqlx::query("SELECT change FROM wallet_changes ORDER BY id");
-        let rows = rows.fetch_all(&self.pool).await?;
-        let mut merged = ChangeSet::default();
-        for row in rows {
-            merged.merge(from_json(&row.get::<String, _>(0))?);
-        }
-        Ok(merged)
-    }
-
-    /// Replaces the wallet's changes by what they merged into, so that the next start reads one row.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn compact_wallet(&self, merged: &ChangeSet) -> Result<(), Error> {
-        if merged.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.pool.begin().await?;
-        sqlx::query("DELETE FROM wallet_changes").execute(&mut *tx).await?;
-        sqlx::query("INSERT INTO wallet_changes (change) VALUES (?)")
-            .bind(to_json(merged)?)
-            .execute(&mut *tx)
-            .await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Blocks in which a transaction was seen; the newest height first.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn seen(&self, txid: Txid) -> Result<Vec<(u32, BlockHash)>, Error> {
-        let rows = sqlx::query(
-            "SELECT height, block_hash FROM marked WHERE txid = ? ORDER BY height DESC",
-        );
-        let rows = rows.bind(txid.to_string()).fetch_all(&self.pool).await?;
-        rows.into_iter()
-            .map(|row| Ok((row.get::<u32, _>(0), parse(&row.get::<String, _>(1))?)))
-            .collect()
-    }
-
-    /// Other transactions than `txid` that were seen to spend `outpoint`, with their blocks.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn rivals(
-        &self,
-        outpoint: OutPoint,
-        txid: Txid,
-    ) -> Result<Vec<(Txid, BlockHash)>, Error> {
-        let rows =
-            sqlx::query("SELECT txid, block_hash FROM marked WHERE spends = ? AND txid <> ?")
-                .bind(outpoint.to_string())
-                .bind(txid.to_string())
-                .fetch_all(&self.pool)
-                .await?;
-        rows.into_iter()
-            .map(|row| Ok((parse(&row.get::<String, _>(0))?, parse(&row.get::<String, _>(1))?)))
-            .collect()
-    }
-
-    /// A transaction that pays to the first baton's script.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn genesis(&self, txid: Txid) -> Result<Option<Transaction>, Error> {
-        let row = sqlx::query("SELECT raw FROM genesis WHERE txid = ?").bind(txid.to_string());
-        let row = row.fetch_optional(&self.pool).await?;
-        row.map(|row| from_hex(&row.get::<String, _>(0))).transpose()
+        Ok(Some((EpochId(number(&row, 0)?), from_json(&row.get::<String, _>(1))?, creator)))
     }
 }
 
-async fn write_state(tx: &mut Tx<'_, Sqlite>, epoch: EpochId, state: &State) -> Result<(), Error> {
-    sqlx::query("INSERT OR REPLACE INTO epochs (epoch, state, data) VALUES (?, ?, ?)")
-        .bind(epoch.0)
+async fn write_state(tx: &mut Tx<'_, Any>, epoch: EpochId, state: &State) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO epochs (epoch, state, data) VALUES ($1, $2, $3) ON CONFLICT (epoch) DO UPDATE SET \
+         state = excluded.state, data = excluded.data",
+    )
+        .bind(i64::from(epoch.0))
         .bind(state.name())
         .bind(to_json(state)?)
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    // the books follow every state in the transaction that writes it
+    follow(tx, epoch, state).await
+}
+
+/// A number that fits 32 bits.
+fn number(row: &AnyRow, column: usize) -> Result<u32, Error> {
+    let found: i64 = row.get(column);
+    u32::try_from(found).map_err(|_| Error::Damaged(format!("number {found}")))
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Error> {

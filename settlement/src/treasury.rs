@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bdk_bitcoind_rpc::{BlockEvent, Emitter, NO_EXPECTED_MEMPOOL_TXS};
 use bdk_wallet::{ChangeSet, KeychainKind, Wallet};
-use bitcoin::{Block, OutPoint, ScriptBuf, Transaction, Txid};
+use bitcoin::{Block, OutPoint, Script, ScriptBuf, Transaction, Txid};
 
 use crate::{
     encode,
     error::Error,
+    ledger::Watch,
     node::Node,
     store::{BitcoinNews, Marked},
     vault::{Coin, GENESIS_BATON, Keychain, Vault},
@@ -31,6 +32,7 @@ pub struct TreasuryCoin {
 #[derive(Debug)]
 pub struct Treasury {
     wallet: Arc<Mutex<Wallet>>,
+    watch: Arc<Mutex<Watch>>,
     genesis: ScriptBuf,
     birthday: u32,
 }
@@ -64,7 +66,21 @@ impl Treasury {
                 .map_err(|error| fail(error.to_string()))?,
         };
         let genesis = vault.script(Keychain::Baton, GENESIS_BATON)?;
-        Ok(Self { wallet: Arc::new(Mutex::new(wallet)), genesis, birthday })
+        let watch = Arc::new(Mutex::new(Watch::new(vault.clone(), None, Vec::new())));
+        Ok(Self { wallet: Arc::new(Mutex::new(wallet)), watch, genesis, birthday })
+    }
+
+    /// Also books what blocks do to our coins: `mine` are those that the books hold, coins at treasury index `reserve`
+    /// are the operator's own.
+    #[must_use]
+    pub fn booked(
+        mut self,
+        vault: &Vault,
+        reserve: Option<u32>,
+        mine: Vec<(OutPoint, u64)>,
+    ) -> Self {
+        self.watch = Arc::new(Mutex::new(Watch::new(vault.clone(), reserve, mine)));
+        self
     }
 
     /// Reads the blocks that the wallet does not have, a stretch at a time. The news must be stored before anything is
@@ -73,13 +89,15 @@ impl Treasury {
     /// # Errors
     /// When the node does not answer or a block does not connect.
     pub async fn sync(&self, node: &Node) -> Result<(BitcoinNews, bool), Error> {
-        let (client, wallet) = (node.client(), Arc::clone(&self.wallet));
+        let (client, wallet, watch) =
+            (node.client(), Arc::clone(&self.wallet), Arc::clone(&self.watch));
         let (genesis, birthday) = (self.genesis.clone(), self.birthday);
         let task = tokio::task::spawn_blocking(move || {
             let mut wallet = wallet.lock().unwrap_or_else(PoisonError::into_inner);
             let mut emitter =
                 Emitter::new(client, wallet.latest_checkpoint(), birthday, NO_EXPECTED_MEMPOOL_TXS);
-            read_stretch(&mut wallet, &genesis, || emitter.next_block())
+            let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+            read_stretch(&mut wallet, &mut watch, &genesis, || emitter.next_block())
         });
         task.await.map_err(|error| Error::Wallet(error.to_string()))?
     }
@@ -136,6 +154,7 @@ impl Treasury {
 /// never asks for those blocks again. The failure comes back with the next call, which has nothing to hand over.
 fn read_stretch<E: std::fmt::Display>(
     wallet: &mut Wallet,
+    watch: &mut Watch,
     genesis: &ScriptBuf,
     mut next: impl FnMut() -> Result<Option<BlockEvent<Block>>, E>,
 ) -> Result<(BitcoinNews, bool), Error> {
@@ -144,11 +163,17 @@ fn read_stretch<E: std::fmt::Display>(
         let step = match next() {
             Ok(Some(event)) => {
                 let (height, to) = (event.block_height(), event.connected_to());
+                let rewinds = height <= wallet.latest_checkpoint().height();
                 let connected = wallet.apply_block_connected_to(&event.block, height, to);
-                if connected.is_ok() {
+                connected.map_err(|error| Error::Wallet(error.to_string())).and_then(|()| {
                     read_block(&event.block, height, genesis, &mut news);
-                }
-                connected.map_err(|error| Error::Wallet(error.to_string()))
+                    let index = |script: &Script| {
+                        let (_, index) = wallet.derivation_of_spk(script.to_owned())?;
+                        Some(index)
+                    };
+                    news.moves.extend(watch.read(&event.block, height, rewinds, index)?);
+                    Ok(())
+                })
             }
             Ok(None) => {
                 more = false;
@@ -221,12 +246,14 @@ mod tests {
         let (_, vault) = vault();
         let treasury = Treasury::load(&vault, ChangeSet::default(), 5, 0).unwrap();
         let mut wallet = treasury.wallet.lock().unwrap();
+        let mut watch = treasury.watch.lock().unwrap();
         let mut answers = vec![Err("the node went away"), Ok(Some(paying_block()))];
         let mut next = || answers.pop().unwrap_or(Err("still away"));
-        let (news, more) = read_stretch(&mut wallet, &treasury.genesis, &mut next).unwrap();
+        let (news, more) =
+            read_stretch(&mut wallet, &mut watch, &treasury.genesis, &mut next).unwrap();
         assert_eq!(wallet.latest_checkpoint().height(), 1, "it is not read again");
         assert_eq!((news.marked.len(), more), (1, true));
         assert!(news.wallet.is_some());
-        assert!(read_stretch(&mut wallet, &treasury.genesis, next).is_err());
+        assert!(read_stretch(&mut wallet, &mut watch, &treasury.genesis, next).is_err());
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 mod court;
+mod operator;
 mod rival;
 mod world;
 

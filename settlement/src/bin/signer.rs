@@ -21,14 +21,38 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Makes a key in DIR/key (mode 0600) and prints its extended public key.
+    /// Makes a key in DIR/key (encrypted, mode 0600) and prints its extended public key.
     Init {
         /// Folder of key and store.
         #[arg(long)]
         dir: PathBuf,
+        /// File with the passphrase, mode 0600; without it, the first line of standard input.
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
         /// bitcoin, testnet4, signet or regtest.
         #[arg(long, default_value = "regtest")]
         network: Network,
+    },
+    /// Encrypts a plain extended private key that stands in DIR/key, and prints its extended public key.
+    Encrypt {
+        /// Folder of key and store.
+        #[arg(long)]
+        dir: PathBuf,
+        /// File with the passphrase, mode 0600; without it, the first line of standard input.
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Encrypts the key in DIR/key with another passphrase. The key stays the same.
+    RotatePassphrase {
+        /// Folder of key and store.
+        #[arg(long)]
+        dir: PathBuf,
+        /// File with the present passphrase, mode 0600.
+        #[arg(long)]
+        passphrase_file: PathBuf,
+        /// File with the new one, mode 0600; without it, the first line of standard input.
+        #[arg(long)]
+        new_passphrase_file: Option<PathBuf>,
     },
     /// Answers requests on a Unix socket until SIGTERM or SIGINT.
     Run {
@@ -59,8 +83,21 @@ async fn start() -> Result<()> {
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
     match cli.command {
-        Command::Init { dir, network } => {
-            println!("{}", keys::init(&dir, network)?);
+        Command::Init { dir, network, passphrase_file } => {
+            let passphrase = keys::passphrase(passphrase_file.as_deref())?;
+            println!("{}", keys::init(&dir, network, &passphrase)?);
+            Ok(())
+        }
+        Command::Encrypt { dir, passphrase_file } => {
+            let passphrase = keys::passphrase(passphrase_file.as_deref())?;
+            println!("{}", keys::encrypt(&dir, &passphrase)?);
+            Ok(())
+        }
+        Command::RotatePassphrase { dir, passphrase_file, new_passphrase_file } => {
+            let old = keys::passphrase(Some(&passphrase_file))?;
+            let new = keys::passphrase(new_passphrase_file.as_deref())?;
+            keys::rotate(&dir, &old, &new)?;
+            println!("the passphrase is the new one");
             Ok(())
         }
         Command::Run { config } => run(SignerConfig::read(&config)?).await,

@@ -11,6 +11,7 @@ use crate::{
     chain::rpc,
     error::Error,
     halt::HaltPoint,
+    ledger::Figures,
     node::internal,
     retrace,
     state::{Intent, SnapshotAt, State},
@@ -22,14 +23,15 @@ impl Engine {
         let at = self.chain.finalized().await?;
         for epoch in self.missing().await? {
             let Some(commitment) = self.chain.commitment(epoch).await? else { return Ok(()) };
-            let (world, wrappers) = match self.world(epoch, &at).await? {
+            let (world, wrappers, deductions) = match self.world(epoch, &at).await? {
                 Some(found) => found,
                 None => return Err(Error::waiting(epoch, "its report is not final here")),
             };
             let outcome = retrace::committed(&self.chain, &world, &commitment, &at).await?;
+            let figures = figures(epoch, &world, deductions, &outcome)?;
             let intent = Intent::new(&commitment, outcome.batches, wrappers);
             let state = State::Committed(intent);
-            self.store.put_leaves(epoch, &state, &outcome.leaves).await?;
+            self.store.put_leaves(epoch, &state, &outcome.leaves, &figures).await?;
             info!(epoch = epoch.0, "computed again from the chain");
         }
         Ok(())
@@ -67,13 +69,19 @@ impl Engine {
         Ok(())
     }
 
-    /// The world of an epoch and its number of wrappers; `None` if its report is not final.
-    async fn world(&self, epoch: EpochId, at: &BlockRef) -> Result<Option<(World, usize)>, Error> {
+    /// The world of an epoch, its number of wrappers and the report's deductions; `None` if its report is not final.
+    async fn world(
+        &self,
+        epoch: EpochId,
+        at: &BlockRef,
+    ) -> Result<Option<(World, usize, u64)>, Error> {
         let Some(report) = self.chain.report(epoch, at).await? else { return Ok(None) };
         let previous = self.leaves_before(epoch).await?;
         let world = self.snapshots.world(epoch, at, &report, previous).await?;
         let wrappers = world.wrappers.len();
-        Ok(Some((world, wrappers)))
+        let series = report.body.iter().flat_map(|body| &body.series);
+        let deductions = series.fold(0, |sum, each| each.deductions.saturating_add(sum));
+        Ok(Some((world, wrappers, deductions)))
     }
 
     async fn leaves_before(&self, epoch: EpochId) -> Result<Vec<Leaf>, Error> {
@@ -95,7 +103,7 @@ impl Engine {
         self.after_earlier(epoch, "planned", State::baton_known).await?;
         // any finalized block after the report gives the same world; the newest one needs no archive
         let now = self.chain.finalized().await?;
-        let Some((world, wrappers)) = self.world(epoch, &now).await? else {
+        let Some((world, wrappers, deductions)) = self.world(epoch, &now).await? else {
             return Err(Error::mismatch(epoch, "its report was final and is not any more"));
         };
         let hash = self.chain.report(epoch, &now).await?.map(|report| report.hash);
@@ -103,9 +111,10 @@ impl Engine {
             return Err(Error::mismatch(epoch, "its report changed after it was final"));
         }
         let (outcome, commitment) = self.decide(epoch, &world, &now).await?;
+        let figures = figures(epoch, &world, deductions, &outcome)?;
         self.halts.at(HaltPoint::AllocatedUnsaved).await;
         let state = State::Allocated(Intent::new(&commitment, outcome.batches, wrappers));
-        self.store.put_leaves(epoch, &state, &outcome.leaves).await?;
+        self.store.put_leaves(epoch, &state, &outcome.leaves, &figures).await?;
         self.halts.at(HaltPoint::AllocatedSaved).await;
         Ok(true)
     }
@@ -202,11 +211,12 @@ impl Engine {
     ) -> Result<bool, Error> {
         let at = self.chain.finalized().await?;
         let world = self.world(epoch, &at).await?;
-        let (world, wrappers) =
+        let (world, wrappers, deductions) =
             world.ok_or_else(|| Error::waiting(epoch, "its report is not final"))?;
         let outcome = retrace::committed(&self.chain, &world, found, &at).await?;
+        let figures = figures(epoch, &world, deductions, &outcome)?;
         let state = State::Committed(Intent::new(found, outcome.batches, wrappers));
-        self.store.put_leaves(epoch, &state, &outcome.leaves).await?;
+        self.store.put_leaves(epoch, &state, &outcome.leaves, &figures).await?;
         warn!(
             epoch = epoch.0,
             "the ledger holds a commitment that is not this database's; taken over"
@@ -241,6 +251,16 @@ pub(crate) fn recompute(
         return Err(Error::mismatch(epoch, what));
     }
     Ok(outcome)
+}
+
+fn figures(
+    epoch: EpochId,
+    world: &World,
+    deductions: u64,
+    outcome: &Allocation,
+) -> Result<Figures, Error> {
+    let figures = Figures::new(world, deductions, outcome);
+    figures.ok_or_else(|| Error::mismatch(epoch, "its sats do not fit 63 bits"))
 }
 
 fn root(outcome: &Allocation) -> IEpochLedger::Root {

@@ -12,6 +12,7 @@ use crate::{
     error::Error,
     halt::HaltPoint,
     node::Broadcast,
+    orders::Action,
     plan::{Order, PlannedTx, plan},
     protocol::{self, Request},
     psbt,
@@ -76,10 +77,18 @@ impl Engine {
     /// Collects signatures for every transaction of the plan, unless the chain has it already.
     pub(super) async fn sign(&self, epoch: EpochId, planned: Planned) -> Result<bool, Error> {
         let mut txs = Vec::with_capacity(planned.plan.txs.len());
+        let mut checked = false;
         for each in &planned.plan.txs {
             if self.included(each.tx.compute_txid()).await?.is_some() {
                 txs.push(each.tx.clone());
             } else {
+                if !checked {
+                    if self.store.last_order().await?.1 == Action::Pause {
+                        return Err(Error::waiting(epoch, "two operators have paused settlement"));
+                    }
+                    self.store.check_books(epoch, &planned.plan.txs).await?;
+                    checked = true;
+                }
                 txs.push(self.signed(epoch, &planned, each).await?);
             }
         }
@@ -111,6 +120,18 @@ impl Engine {
                 self.halts.at(HaltPoint::OneSignature).await;
             }
             if found == needed {
+                return Ok(psbt::finalise(merged)?);
+            }
+        }
+        let txid = unsigned.unsigned_tx.compute_txid();
+        for handed in crate::offline::handed_in(&self.config.psbt_dir, txid) {
+            if let Err(why) = psbt::merge(&mut merged, &handed) {
+                refusals.push(format!("a file in {}: {why}", self.config.psbt_dir.display()));
+                continue;
+            }
+            let signed = merged.inputs.iter().map(|input| input.partial_sigs.len());
+            found = signed.min().unwrap_or_default();
+            if found >= needed {
                 return Ok(psbt::finalise(merged)?);
             }
         }
@@ -147,6 +168,8 @@ impl Engine {
         match self.node.broadcast(tx).await? {
             Broadcast::Known => {
                 self.sent_at.lock().await.insert(txid, Instant::now());
+                let (tip, _) = self.treasury.tip();
+                self.sent_below.lock().await.entry(txid).or_insert(tip);
                 info!(epoch = epoch.0, %txid, "broadcast");
                 Ok(())
             }

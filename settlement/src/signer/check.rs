@@ -41,6 +41,10 @@ pub struct Limits {
     /// Least sats per 1,000 vB, if the committed rate is lower still: nodes do not relay what pays less.
     #[serde(default = "relay_rate")]
     pub min_fee_rate: u64,
+    /// Most sats, payees and fees, that leave within 24 hours of chain time; no limit if absent.
+    pub max_day_sats: Option<u64>,
+    /// Most sats, payees and fees, that leave for one epoch; no limit if absent.
+    pub max_epoch_sats: Option<u64>,
 }
 
 const fn relay_rate() -> u64 {
@@ -66,6 +70,22 @@ pub struct Approved {
     pub coins: Vec<Coin>,
     /// A PSBT of our own making, equal to the one that was asked for.
     pub psbt: Psbt,
+}
+
+impl Approved {
+    /// Sats that leave the vault: all but what goes to the next baton and, in a root transaction, to its chunks.
+    #[must_use]
+    pub fn leaves(&self, batch: u16, batches: usize) -> u64 {
+        let sum = |values: &mut dyn Iterator<Item = u64>| values.fold(0_u64, u64::saturating_add);
+        let have = sum(&mut self.coins.iter().map(|coin| coin.output.value.to_sat()));
+        let outputs = &self.psbt.unsigned_tx.output;
+        let stay = match (batch == ROOT_BATCH, batches == 1) {
+            (true, _) => sum(&mut outputs.iter().map(|output| output.value.to_sat())),
+            (false, true) => outputs.first().map_or(0, |next| next.value.to_sat()),
+            (false, false) => 0,
+        };
+        have.saturating_sub(stay)
+    }
 }
 
 /// The rule that a request breaks.

@@ -13,7 +13,13 @@ use crate::{
 };
 
 const EPOCH: u32 = 62_000;
-const LIMITS: Limits = Limits { max_fee_sats: 20_000, max_fee_rate: 5_000, min_fee_rate: 1_000 };
+const LIMITS: Limits = Limits {
+    max_fee_sats: 20_000,
+    max_fee_rate: 5_000,
+    min_fee_rate: 1_000,
+    max_day_sats: None,
+    max_epoch_sats: None,
+};
 
 struct Case {
     vault: Vault,

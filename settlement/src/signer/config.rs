@@ -21,6 +21,9 @@ use crate::{
 pub struct SignerConfig {
     /// Folder with key and store, made by `signer init`.
     pub dir: PathBuf,
+    /// File with the key's passphrase, readable by its owner only (a systemd credential will do); without it the
+    /// passphrase is the first line of standard input.
+    pub passphrase_file: Option<PathBuf>,
     /// Unix socket to listen on.
     pub socket: PathBuf,
     /// Network of the key.
@@ -64,6 +67,7 @@ impl SignerConfig {
         for file in [&mut config.dir, &mut config.socket, &mut config.deployment] {
             *file = base.join(&*file);
         }
+        config.passphrase_file = config.passphrase_file.map(|file| base.join(file));
         Ok(config)
     }
 
@@ -73,8 +77,9 @@ impl SignerConfig {
     /// When the key is not among the descriptors' keys, a file is missing, or a node is down.
     pub async fn start(&self) -> Result<Signer, Error> {
         let vault = Vault::parse(&self.vault.baton, &self.vault.treasury, self.network)?;
-        let key = keys::read(&self.dir, self.network)?;
-        check_ours(&vault, &key)?;
+        let passphrase = keys::passphrase(self.passphrase_file.as_deref())?;
+        let key = keys::read(&self.dir, self.network, &passphrase)?;
+        check_ours(&vault, key.get())?;
         let store = SignerStore::open(&self.dir).await?;
         let chain = Chain::connect(&self.evm.rpc, Deployment::read(&self.deployment)?).await?;
         Ok(Signer::new(key, vault, self.limits, chain, store))

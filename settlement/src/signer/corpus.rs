@@ -171,7 +171,10 @@ impl World {
         let known = self.paid.iter().find(|p| p.facts.commitment.epoch == request.epoch);
         let facts = &known.ok_or("not committed")?.facts;
         let chunks = request.chunk_outputs().map_err(|at| format!("chunk {at}"))?;
-        let limits = Limits { max_fee_sats: 100_000, max_fee_rate: self.rate, min_fee_rate: 1_000 };
+        let (max_fee_sats, max_fee_rate, min_fee_rate) = (100_000, self.rate, 1_000);
+        let (max_day_sats, max_epoch_sats) = (None, None);
+        let limits =
+            Limits { max_fee_sats, max_fee_rate, min_fee_rate, max_day_sats, max_epoch_sats };
         check(&self.vault, &limits, facts, request.batch, &chunks, &psbt)
             .map_err(|broken| broken.to_string())
     }

@@ -45,12 +45,12 @@ impl Store {
     ) -> Result<(), Error> {
         let asked_at = i64::try_from(asked_at).unwrap_or(i64::MAX);
         sqlx::query(
-            "INSERT INTO answers (account, epoch, asked_at, state, calldata) VALUES (?, ?, ?, ?, ?)
-             ON CONFLICT DO UPDATE SET state = excluded.state,
-             calldata = CASE excluded.calldata WHEN '' THEN calldata ELSE excluded.calldata END",
+            "INSERT INTO answers (account, epoch, asked_at, state, calldata) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (account, epoch, asked_at) DO UPDATE SET state = excluded.state,
+             calldata = CASE excluded.calldata WHEN '' THEN answers.calldata ELSE excluded.calldata END",
         )
         .bind(format!("{account:#x}"))
-        .bind(epoch.0)
+        .bind(i64::from(epoch.0))
         .bind(asked_at)
         .bind(state.name())
         .bind(calldata.map(ToString::to_string).unwrap_or_default())
@@ -64,7 +64,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn count_answers(&self, state: Answered) -> Result<u64, Error> {
-        let row = sqlx::query("SELECT COUNT(*) FROM answers WHERE state = ?").bind(state.name());
+        let row = sqlx::query("SELECT COUNT(*) FROM answers WHERE state = $1").bind(state.name());
         let count: i64 = row.fetch_one(&self.pool).await?.get(0);
         Ok(u64::try_from(count).unwrap_or_default())
     }

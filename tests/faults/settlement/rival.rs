@@ -16,7 +16,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::world::World;
+use super::world::{World, plain_key};
 
 /// The same payees from the same baton with one sat less of fee, signed with the keys of signers a and b.
 pub async fn cheaper_variant(world: &World, paid: &Transaction) -> Transaction {
@@ -24,7 +24,7 @@ pub async fn cheaper_variant(world: &World, paid: &Transaction) -> Transaction {
     variant.output[0].value += Amount::ONE_SAT;
     let secp = Secp256k1::new();
     let keys = ["a", "b", "c"].map(|name| {
-        let path = world.dir.join(format!("signer-{name}/key"));
+        let path = plain_key(&world.dir, name);
         std::fs::read_to_string(path).unwrap().trim().parse::<Xpriv>().unwrap()
     });
     for position in 0..variant.input.len() {

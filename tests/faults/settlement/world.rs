@@ -285,11 +285,30 @@ pub fn internal(txid: &str) -> alloy::primitives::B256 {
     bitcoin::Txid::from_str(txid).unwrap().to_byte_array().into()
 }
 
+/// Where the tests keep a signer's key in plain text.
+pub fn plain_key(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("stolen-{name}"))
+}
+
+fn secret(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
 fn init_signer(dir: &Path, name: &str) -> String {
     let folder = dir.join(format!("signer-{name}"));
+    std::fs::create_dir(&folder).unwrap();
+    // a key that the tests know too, to play somebody who stole it
+    let key =
+        bitcoin::bip32::Xpriv::new_master(bitcoin::Network::Regtest, name.as_bytes()).unwrap();
+    secret(&folder.join("key"), &key.to_string());
+    secret(&plain_key(dir, name), &key.to_string());
+    secret(&folder.join("passphrase"), &format!("the passphrase of {name}"));
     let output = Command::new(paths::ours("signer").unwrap())
-        .args(["init", "--network", "regtest", "--dir"])
-        .arg(folder)
+        .args(["encrypt", "--dir"])
+        .arg(&folder)
+        .arg("--passphrase-file")
+        .arg(folder.join("passphrase"))
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -308,7 +327,7 @@ async fn start_signer(dir: &Path, net: &Devnet, vault: &str, name: &str) -> Proc
     let config = dir.join(format!("signer-{name}.toml"));
     let url = &net.evm.url;
     let text = format!(
-        "dir = \"signer-{name}\"\nsocket = \"{name}.sock\"\nnetwork = \"regtest\"\n\
+        "dir = \"signer-{name}\"\npassphrase_file = \"signer-{name}/passphrase\"\nsocket = \"{name}.sock\"\nnetwork = \"regtest\"\n\
          deployment = {:?}\n[evm]\nrpc = [{url:?}, {url:?}]\n{vault}\
          [limits]\nmax_fee_sats = 50000\nmax_fee_rate = 10000\n",
         net.deployment_path

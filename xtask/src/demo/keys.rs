@@ -31,7 +31,10 @@ pub fn make_bitcoin_keys(dir: &Path) -> Result<Descriptors> {
         let home = signer_home(dir, name);
         std::fs::create_dir_all(&home)?;
         let mut command = Command::new(paths::ours("signer")?);
-        let text = output(command.arg("init").arg("--dir").arg(&home))?;
+        let passphrase = home.join("passphrase");
+        write_passphrase(&passphrase)?;
+        command.arg("init").arg("--dir").arg(&home).arg("--passphrase-file").arg(&passphrase);
+        let text = output(&mut command)?;
         let key = text.split_whitespace().find(|word| word.contains("pub"));
         keys.push(key.ok_or_else(|| eyre!("{name} printed no public key: {text}"))?.to_owned());
     }
@@ -40,6 +43,19 @@ pub fn make_bitcoin_keys(dir: &Path) -> Result<Descriptors> {
         format!("wsh(sortedmulti(2,{}))", all.join(","))
     };
     Ok(Descriptors { baton: branch(0), treasury: branch(1) })
+}
+
+/// A demo's passphrase stands beside the key that it opens; an operator's does not.
+fn write_passphrase(path: &Path) -> Result<()> {
+    if !path.exists() {
+        let mut options = std::fs::OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
+        std::io::Write::write_all(
+            &mut options.open(path)?,
+            b"only the demo's keys are behind this\n",
+        )?;
+    }
+    Ok(())
 }
 
 /// Where a Bitcoin signer keeps its key and its record of what it signed.

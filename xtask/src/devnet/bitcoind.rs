@@ -76,6 +76,12 @@ impl Bitcoind {
         self.rpc.wallet("faucet")
     }
 
+    /// Another wallet of the node.
+    #[must_use]
+    pub fn wallet(&self, name: &str) -> Rpc {
+        self.rpc.wallet(name)
+    }
+
     /// Mines blocks to the faucet and returns the height.
     ///
     /// # Errors

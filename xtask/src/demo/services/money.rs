@@ -20,6 +20,7 @@ pub(super) async fn bitcoin_signers(plan: &Plan<'_>) -> Result<Vec<Process>> {
         let home = keys::signer_home(plan.dir, name);
         let config = json!({
             "socket": home.join("signer.sock"),
+            "passphrase_file": home.join("passphrase"),
             "dir": home,
             "network": "regtest",
             "deployment": plan.deployment,

@@ -1,0 +1,142 @@
+//! Conservation, checked before anybody is asked to sign: nothing is made, nothing is lost, and every sat that left is
+//! accounted for.
+
+use domain::EpochId;
+use sqlx::{Any, Row, Transaction as Tx};
+
+use super::{
+    Account,
+    books::balances,
+    follow::{figures, owed_before, pending_fees},
+};
+use crate::{error::Error, plan::PlannedTx, store::Store};
+
+impl Store {
+    /// Holds the books against each other for an epoch that is about to be signed.
+    ///
+    /// # Errors
+    /// `Conservation` if a sat is missing or too many: the service stops. `Waiting` while the reserve does not cover the
+    /// miner fees or the float not what a report distributed: that much has to arrive first.
+    pub async fn check_books(&self, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        check(&mut tx, epoch, txs).await
+    }
+}
+
+async fn check(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+    let broken = |what: String| Error::Conservation { epoch: Some(epoch.0), what };
+    identity(tx, epoch).await?;
+    let books = balances(tx).await?;
+    let of = |account: Account| books.get(&account).copied().unwrap_or_default();
+    let sums = books.values().fold((0_i64, 0_i64), |(debits, credits), balance| {
+        (debits.saturating_add(balance.debits), credits.saturating_add(balance.credits))
+    });
+    if sums.0 != sums.1 {
+        return Err(broken(format!("debits are {} sat, credits {} sat", sums.0, sums.1)));
+    }
+    let coins =
+        sqlx::query("SELECT CAST(COALESCE(SUM(sats), 0) AS BIGINT) FROM coins WHERE spent = -1");
+    let coins: i64 = coins.fetch_one(&mut **tx).await?.get(0);
+    let wallet = of(Account::Wallet).credit().saturating_neg();
+    if wallet != coins {
+        return Err(broken(format!(
+            "the wallet is booked at {wallet} sat, its coins are {coins} sat"
+        )));
+    }
+    unexplained(tx, epoch, txs).await?;
+    let left = of(Account::Pots).credit();
+    if left != 0 {
+        return Err(broken(format!("{left} sat are left in the pots")));
+    }
+    let accounts = figures(tx, epoch).await?.map_or(0, |(figures, _)| figures.accounts);
+    let residue = of(Account::Residue).credit();
+    if residue < 0 || residue > accounts.saturating_add(1) {
+        let what =
+            format!("the residue is {residue} sat for {accounts} accounts: at most one each");
+        return Err(broken(what));
+    }
+    let payables = of(Account::Payables);
+    if payables.credit().saturating_sub(payables.debits_pending) < 0 {
+        return Err(broken(format!("{} sat more are paid than owed", payables.credit().abs())));
+    }
+    let fees = txs.iter().fold(0_i64, |sum, planned| {
+        let fee = planned.fee().and_then(|fee| i64::try_from(fee).ok());
+        fee.map_or(i64::MAX, |fee| sum.saturating_add(fee))
+    });
+    let pending =
+        of(Account::Reserve).debits_pending.saturating_sub(pending_fees(tx, epoch, txs).await?);
+    let reserve = of(Account::Reserve).credit().saturating_sub(pending);
+    if reserve < fees {
+        let what = format!(
+            "the reserve holds {reserve} sat and the miner fees are {fees} sat: holders' money does not pay them; pay to \
+             `settlement address treasury` at the reserve index"
+        );
+        return Err(Error::Reserve { epoch, what });
+    }
+    let float = of(Account::Float).credit();
+    if float < 0 {
+        let what = format!("reports distribute {} sat that blocks have not brought", float.abs());
+        return Err(Error::waiting(epoch, what));
+    }
+    Ok(())
+}
+
+/// Opening payables + pots = paid + closing payables + residue, from the transfers themselves.
+async fn identity(tx: &mut Tx<'_, Any>, epoch: EpochId) -> Result<(), Error> {
+    let broken = |what: String| Error::Conservation { epoch: Some(epoch.0), what };
+    let opening = owed_before(tx, epoch).await?;
+    let Some((figures, true)) = figures(tx, epoch).await? else {
+        return Err(broken("it was planned and its pots are not booked".into()));
+    };
+    let rows = sqlx::query(
+        "SELECT kind, debit, CAST(SUM(sats) AS BIGINT) FROM transfers WHERE epoch = $1 AND phase = 'single' GROUP BY kind, debit",
+    );
+    let rows = rows.bind(i64::from(epoch.0)).fetch_all(&mut **tx).await?;
+    let mut sums = std::collections::BTreeMap::new();
+    for row in rows {
+        let (kind, debit): (String, String) = (row.get(0), row.get(1));
+        // a transfer the other way round counts below zero
+        let way = match (kind.as_str(), debit.as_str()) {
+            ("correction", "pots") | ("credit", "payables") | ("residue", "residue") => -1,
+            _ => 1,
+        };
+        let sum = row.get::<i64, _>(2).saturating_mul(way);
+        let entry: &mut i64 = sums.entry(kind).or_default();
+        *entry = entry.saturating_add(sum);
+    }
+    let of = |kind: &str| sums.get(kind).copied().unwrap_or_default();
+    let given = opening.saturating_add(of("pot")).saturating_add(of("correction"));
+    let taken = figures.paid.saturating_add(figures.owed).saturating_add(of("residue"));
+    let credited = opening.saturating_add(of("credit"));
+    if given != taken || credited != figures.paid.saturating_add(figures.owed) {
+        return Err(broken(format!(
+            "opening payables {opening} + pots {} + corrections {} sat are not paid {} + closing payables {} + residue {} sat",
+            of("pot"),
+            of("correction"),
+            figures.paid,
+            figures.owed,
+            of("residue")
+        )));
+    }
+    Ok(())
+}
+
+/// A spend that no plan of ours explains: somebody else holds our keys, or an operator moved coins by hand.
+async fn unexplained(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+    let rows = sqlx::query("SELECT txid, paid, fee FROM outflows WHERE matched = 0");
+    for row in rows.fetch_all(&mut **tx).await? {
+        let (txid, paid, fee): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        if txs.iter().any(|planned| planned.tx.compute_txid().to_string() == txid) {
+            continue;
+        }
+        let known = sqlx::query("SELECT id FROM transfers WHERE reference = $1 AND kind = 'fee'");
+        if known.bind(txid.clone()).fetch_optional(&mut **tx).await?.is_none() {
+            let what = format!(
+                "{txid} took {paid} sat and {fee} sat of fee out of the wallet, and no plan of ours says so; find out who \
+                 signed it; if it is in order, `settlement ledger --accept {txid}`"
+            );
+            return Err(Error::Conservation { epoch: Some(epoch.0), what });
+        }
+    }
+    Ok(())
+}
