@@ -182,6 +182,11 @@ async fn open(signer: &Signer, epoch: EpochId) -> Result<bool, Refusal> {
     let Some(first) = evm::first_block(signer.chain.provider(), epoch).await? else {
         return Ok(false);
     };
+    // a block does not know its own hash: another one must have come
+    let tip = evm::block_at(signer.chain.provider(), evm::Finality::Latest).await?;
+    if tip.number <= first.number {
+        return Ok(false);
+    }
     let call = contract.openEpoch(first.parent, first.header);
     land(&format!("opening of epoch {epoch}"), call).await?;
     tracing::info!(%epoch, block = first.number, seed = %first.hash, "epoch opened for proofs of hashrate");
@@ -193,7 +198,8 @@ async fn prove(signer: &Signer, http: &reqwest::Client, epoch: EpochId) -> Resul
     let (contract, fleet) = (contract(signer), signer.chain.deployment().fleet());
     let since = contract.since(fleet).call().await.map_err(rpc("since"))?;
     if since == 0 || epoch.0 < since {
-        return Err(Refusal::NotNow(format!("epoch {epoch}: the fleet is not registered in it")));
+        tracing::info!(%epoch, "no proof of hashrate: the fleet is not registered in it");
+        return Ok(());
     }
     let plan = match signer.store.hash_proof(epoch).await? {
         Some(plan) => plan,

@@ -145,3 +145,70 @@ async fn a_withdrawal_that_the_venue_no_longer_lists_is_remembered() {
     store.put_withdrawals(std::slice::from_ref(&failed)).await.unwrap();
     assert_eq!(store.withdrawals().await.unwrap(), [sent, failed]);
 }
+
+#[tokio::test]
+async fn the_shares_of_a_proof_come_from_the_journal_and_a_proof_is_made_once() {
+    use alloy::primitives::U256;
+    use domain::ShareProof;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("signer.sqlite");
+    let store = Store::open(&path).await.unwrap();
+    let proof = ShareProof {
+        version: 1,
+        previous: B256::repeat_byte(2),
+        time: 3,
+        bits: 4,
+        nonce: 5,
+        coinbase: vec![6; 60].into(),
+        tag_at: 45,
+        branch: vec![B256::repeat_byte(7)],
+    };
+    let share = |epoch: u32, hash: u64| Production::Share {
+        time: EpochId(epoch).start(),
+        epoch: EpochId(epoch),
+        venue: "btc".into(),
+        machine: "m".into(),
+        hash: B256::from(U256::from(hash)),
+        proof: Box::new(proof.clone()),
+    };
+    let tagged = |epoch: u32, target: u64, tag: Option<[u8; 4]>| Production::Tagged {
+        time: EpochId(epoch).start(),
+        epoch: EpochId(epoch),
+        venue: "btc".into(),
+        tag: tag.map(Into::into),
+        target: B256::from(U256::from(target)),
+    };
+    let tag = Some([1, 2, 3, 4]);
+    let records =
+        [tagged(5, 900, tag), tagged(5, 800, tag), tagged(5, 1, None), share(5, 30), share(5, 20)];
+    let mut head = domain::journal::Head::default();
+    let mut lines = |records: &[Production]| -> Vec<Line> {
+        let line = |record| {
+            let line = head.append(record).unwrap();
+            head.follow(&line).unwrap();
+            line
+        };
+        records.iter().map(line).collect()
+    };
+    store.take_lines(&lines(&records)).await.unwrap();
+    let found = store.found(EpochId(5)).await.unwrap();
+    let hashes: Vec<U256> = found.shares.iter().map(|(hash, _)| *hash).collect();
+    assert_eq!(hashes, [20, 30].map(U256::from));
+    assert_eq!(found.shares[0].1, proof);
+    assert_eq!((found.bound, found.unprovable), (Some(U256::from(800)), vec!["btc".to_owned()]));
+
+    let plan = |n: u64| crate::proofs::Plan {
+        bound: U256::from(n),
+        highest: U256::from(n),
+        shares: vec![vec![9].into()],
+    };
+    store.keep_hash_proof(EpochId(5), &plan(1)).await.unwrap();
+    drop(store);
+    let store = Store::open(&path).await.unwrap();
+    store.keep_hash_proof(EpochId(5), &plan(2)).await.unwrap();
+    assert_eq!(store.hash_proof(EpochId(5)).await.unwrap(), Some(plan(1)), "after a restart too");
+
+    store.take_lines(&lines(&[tagged(9, 900, tag)])).await.unwrap();
+    assert_eq!(store.found(EpochId(5)).await.unwrap(), Default::default(), "too old to be proven");
+}

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{ANY, Engine, Machine, Pool, SIXTEENTH, World, word};
+use common::{ANY, COINB1, Engine, Machine, Pool, SIXTEENTH, World, word};
 use domain::{EpochId, Production, SwitchReason};
 use serde_json::{Value, json};
 
@@ -153,7 +153,7 @@ async fn a_dead_pool_is_left_at_once_and_comes_back() {
     let _btc = Pool::listen(&btc.address.to_string(), "cc00", ANY).await;
     let back = machine.job().await;
     assert!(
-        back[2].as_str().unwrap().starts_with("0100cc00"),
+        back[2].as_str().unwrap().starts_with(&format!("{COINB1}cc00")),
         "the new extranonce1 is absorbed: {back}"
     );
     assert_eq!(machine.submit(&back, "0001", 1, 0).await["result"], true);
@@ -242,7 +242,7 @@ async fn masks_are_intersected_and_the_easiest_difficulty_rules() {
         "before the job that needs it"
     );
     assert_eq!(second[8], true, "another extranonce makes earlier jobs worthless");
-    assert_eq!(second[2], "0100dddddd0000");
+    assert_eq!(second[2], format!("{COINB1}dddddd0000"));
     btc.notify("third", false).await;
     assert_eq!(machine.job().await[8], false);
 }
