@@ -6,11 +6,10 @@ import {FixedPointMathLib as Math} from "solady/utils/FixedPointMathLib.sol";
 import {IFairValue} from "./interfaces/IFairValue.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
 import {ISeriesRegistry} from "./interfaces/ISeriesRegistry.sol";
-import {ReportHash} from "./libraries/ReportHash.sol";
 import {ValueMath} from "./libraries/ValueMath.sol";
 
 /// @title FairValue
-/// @notice Values every series once per report. Nothing that trades can write a price.
+/// @notice Values every series once per report or valuation, in their order. Nothing that trades can write a price.
 contract FairValue is IFairValue, AccessManaged {
     /// @dev income of one report: `sats:128 | work:128`
     struct Income {
@@ -47,10 +46,19 @@ contract FairValue is IFairValue, AccessManaged {
     mapping(uint16 series => Valuation) private _valuations;
     mapping(uint16 series => History) private _histories;
     Prices private _prices;
+    /// @inheritdoc IFairValue
+    bytes32 public lastReport;
+    /// @inheritdoc IFairValue
+    bytes32 public lastValuation;
+    uint32 private _reportEpoch;
+    uint32 private _valuationEpoch;
 
     constructor(address authority, address registry_, address oracle_) AccessManaged(authority) {
         registry = registry_;
         oracle = oracle_;
+        // what was posted before is left out
+        lastReport = IFleetOracle(oracle_).lastReportHash();
+        lastValuation = IFleetOracle(oracle_).lastValuationHash();
     }
 
     /// @inheritdoc IFairValue
@@ -67,61 +75,97 @@ contract FairValue is IFairValue, AccessManaged {
 
     /// @inheritdoc IFairValue
     function update(bytes calldata reportData) external {
+        bytes32 hash = keccak256(reportData);
         IFleetOracle.FleetReport memory report = abi.decode(reportData, (IFleetOracle.FleetReport));
-        bytes32 stored = IFleetOracle(oracle).reportHash(report.epoch);
-        if (stored == 0 || stored != ReportHash.hashOf(report)) revert WrongReport(report.epoch);
-        if (report.epoch <= _prices.epoch) revert AlreadyValued(0, report.epoch);
-        uint64 previous = _prices.current == 0 ? report.quotePerBtc : _prices.current;
-        _prices = Prices(report.epoch, report.quotePerBtc, previous);
+        if (IFleetOracle(oracle).reportHash(report.epoch) != hash) revert WrongReport(report.epoch);
+        if (report.epoch <= _reportEpoch) revert AlreadyValued(0, report.epoch);
+        if (report.prevHash != lastReport) revert OutOfOrder(lastReport, report.prevHash);
+        bytes32 pending = IFleetOracle(oracle).lastValuationAfter(lastReport);
+        if (pending != 0 && pending != lastValuation) revert OutOfOrder(lastValuation, pending);
+        (lastReport, _reportEpoch) = (hash, report.epoch);
+        emit Applied(hash, report.epoch, false);
+        _reprice(report.epoch, report.quotePerBtc);
         for (uint256 i = 0; i < report.series.length; ++i) {
-            if (_params[report.series[i].series].initialValue != 0) _value(report, report.series[i]);
+            IFleetOracle.SeriesReport memory one = report.series[i];
+            if (_params[one.series].initialValue == 0) continue;
+            History storage mem = _histories[one.series];
+            _rememberPrices(mem, report.epoch, uint32(report.observedAt), one.hardwarePrice);
+            _rememberIncome(mem, one);
+            _value(one.series, report.epoch);
         }
     }
 
-    /// @dev Values one series of the report.
-    function _value(IFleetOracle.FleetReport memory report, IFleetOracle.SeriesReport memory line) private {
-        History storage mem = _histories[line.series];
-        _remember(mem, report, line);
-        Valuation storage v = _valuations[line.series];
+    /// @inheritdoc IFairValue
+    function updateByValuation(bytes calldata valuationData) external {
+        bytes32 hash = keccak256(valuationData);
+        IFleetOracle.FleetValuation memory v = abi.decode(valuationData, (IFleetOracle.FleetValuation));
+        if (!IFleetOracle(oracle).isValuation(hash)) revert WrongReport(v.epoch);
+        if (v.epoch <= _valuationEpoch) revert AlreadyValued(0, v.epoch);
+        if (v.prevValuation != lastValuation) revert OutOfOrder(lastValuation, v.prevValuation);
+        if (v.afterReport != lastReport) revert OutOfOrder(lastReport, v.afterReport);
+        (lastValuation, _valuationEpoch) = (hash, v.epoch);
+        emit Applied(hash, v.epoch, true);
+        _reprice(v.epoch, v.quotePerBtc);
+        uint256 count = ISeriesRegistry(registry).seriesCount();
+        uint256 next = 0;
+        for (uint16 id = 1; id <= count; ++id) {
+            uint128 hardware = 0;
+            if (next < v.hardware.length && v.hardware[next].series == id) hardware = v.hardware[next++].price;
+            // a series that no report ever named has no history to value it by
+            if (_valuations[id].epoch == 0) continue;
+            _rememberPrices(_histories[id], v.epoch, uint32(v.observedAt), hardware);
+            _value(id, v.epoch);
+        }
+    }
+
+    /// @dev A late report of an epoch that a valuation has valued leaves the prices as they are.
+    function _reprice(uint32 epoch, uint64 price) private {
+        if (epoch <= _prices.epoch) return;
+        _prices = Prices(epoch, price, _prices.current == 0 ? price : _prices.current);
+    }
+
+    /// @dev Values one series at `epoch`; if it is valued at that or a later one already, does that step once more, so
+    /// that the published value moves once per epoch.
+    function _value(uint16 series, uint32 epoch) private {
+        History storage mem = _histories[series];
+        Valuation storage v = _valuations[series];
+        ISeriesRegistry.Series memory s = ISeriesRegistry(registry).series(series);
+        Params memory p = _params[series];
         bool young = v.epoch == 0;
-        ISeriesRegistry.Series memory s = ISeriesRegistry(registry).series(line.series);
-        Params memory p = _params[line.series];
-        uint256 end = (uint256(report.epoch) + 1) * _EPOCH;
+        bool again = !young && epoch <= v.epoch;
+        if (again) epoch = v.epoch;
+        uint256 end = (uint256(epoch) + 1) * _EPOCH;
 
         uint256 schedule = ValueMath.schedule(p, end > s.serviceDate ? end - s.serviceDate : 0);
-        uint256 hardware = mem.hardwarePrice == 0 || mem.hardwareEpoch + _HARDWARE_EPOCHS < report.epoch
+        uint256 hardware = mem.hardwarePrice == 0 || mem.hardwareEpoch + _HARDWARE_EPOCHS < epoch
             ? 0
-            : ValueMath.hardware_floor(mem.hardwarePrice, s.hashratePerUnit, report.quotePerBtc);
+            : ValueMath.hardware_floor(mem.hardwarePrice, s.hashratePerUnit, _prices.current);
         uint256 discounted = mem.earned ? ValueMath.discounted(p, _income(mem, s.hashratePerUnit), s.opexPerUnit) : 0;
         uint256 raw = ValueMath.combine(schedule, hardware, discounted);
 
-        v.epoch = report.epoch;
+        v.epoch = epoch;
         v.schedule = uint128(schedule);
         v.hardware = uint128(hardware);
         v.discounted = uint128(discounted);
         v.raw = uint128(raw);
-        v.previous = young ? uint128(raw) : v.published;
+        if (!again) v.previous = young ? uint128(raw) : v.published;
         v.published = uint128(ValueMath.clamp(raw, v.previous));
-        emit Valued(line.series, report.epoch, v, report.quotePerBtc);
+        emit Valued(series, epoch, v, _prices.current);
+    }
+
+    function _rememberPrices(History storage mem, uint32 epoch, uint32 observedAt, uint128 hardware) private {
+        if (observedAt > mem.observedAt) mem.observedAt = observedAt;
+        if (hardware != 0 && epoch >= mem.hardwareEpoch) (mem.hardwarePrice, mem.hardwareEpoch) = (hardware, epoch);
     }
 
     /// @dev Keeps what later reports need of this one.
-    function _remember(
-        History storage mem,
-        IFleetOracle.FleetReport memory report,
-        IFleetOracle.SeriesReport memory line
-    ) private {
-        mem.observedAt = uint32(report.observedAt);
-        if (line.hardwarePrice != 0) {
-            mem.hardwarePrice = line.hardwarePrice;
-            mem.hardwareEpoch = report.epoch;
-        }
-        uint256 sats = line.deductions;
-        for (uint256 i = 0; i < line.pots.length; ++i) {
-            sats += line.pots[i].sats;
+    function _rememberIncome(History storage mem, IFleetOracle.SeriesReport memory one) private {
+        uint256 sats = one.deductions;
+        for (uint256 i = 0; i < one.pots.length; ++i) {
+            sats += one.pots[i].sats;
         }
         if (sats != 0) mem.earned = true;
-        mem.ring[mem.next] = Income(uint128(sats), line.work);
+        mem.ring[mem.next] = Income(uint128(sats), one.work);
         mem.next = (mem.next + 1) % 3;
     }
 

@@ -12,6 +12,7 @@ pub mod error;
 pub mod finality;
 pub mod keys;
 pub mod logs;
+pub mod quorum;
 pub mod sender;
 
 pub use alloy::providers::DynProvider;

@@ -10,7 +10,7 @@
 //!
 //! Modules, in reading order: [`attribution`] (receipt → hours of work), [`pots`] (work → pieces), [`observation`],
 //! [`report`] (observations → report) are pure; [`sources`], [`store`] and [`chain`] are the rim; [`signer`] and
-//! [`leader`] are the protocol.
+//! [`leader`] are the protocol; `watch` has whoever signs two things at once slashed.
 
 pub mod numbers;
 
@@ -29,5 +29,8 @@ pub mod store;
 
 pub mod api;
 pub mod leader;
+pub mod peers;
 pub mod reading;
+pub mod request;
 pub mod signer;
+mod watch;

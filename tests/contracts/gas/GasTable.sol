@@ -16,8 +16,13 @@ abstract contract GasTable is Test {
 
     /// @notice Records what the call just made cost.
     function record(string memory name) internal {
+        record(name, vm.lastCallGas().gasTotalUsed);
+    }
+
+    /// @notice Records `gas`: a mean of calls, or a call that others followed.
+    function record(string memory name, uint256 gas) internal {
         _names.push(name);
-        _gas.push(vm.lastCallGas().gasTotalUsed);
+        _gas.push(gas);
     }
 
     /// @notice Whether this is the code that targets are measured on.
