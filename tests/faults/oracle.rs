@@ -89,7 +89,7 @@ impl World {
         let mut set: Vec<(Address, u8)> =
             (0..5).map(|i| (dev_key(DevKey::Signer(i)).address(), i)).collect();
         set.sort();
-        let (liar, liars_key) = set[epoch as usize % 5];
+        let (liar, liars_key) = set[usize::try_from(epoch).unwrap() % 5];
         let at: BTreeMap<Address, String> =
             set.iter().map(|(signer, _)| (*signer, address())).collect();
         let url = |signer: &Address| match *signer == liar {
