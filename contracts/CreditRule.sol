@@ -6,7 +6,6 @@ import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
 import {ISeriesRegistry} from "./interfaces/ISeriesRegistry.sol";
 import {ITwabToken} from "./interfaces/ITwabToken.sol";
-import {ReportHash} from "./libraries/ReportHash.sol";
 
 /// @title CreditRule
 /// @notice Computes credit from the chain; apart from the court because both do not fit one contract.
@@ -124,7 +123,7 @@ contract CreditRule is ICreditRule {
         bytes32 hash = _oracle.reportHash(epoch);
         if (hash == 0 && encoded.length == 0) return report;
         if (hash == 0) revert WrongReport(epoch);
+        if (keccak256(encoded) != hash) revert WrongReport(epoch);
         report = abi.decode(encoded, (IFleetOracle.FleetReport));
-        if (ReportHash.hashOf(report) != hash) revert WrongReport(epoch);
     }
 }

@@ -7,7 +7,6 @@ import {IFairValue} from "./interfaces/IFairValue.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
 import {ISeriesRegistry} from "./interfaces/ISeriesRegistry.sol";
 import {LiveBacking} from "./libraries/LiveBacking.sol";
-import {ReportHash} from "./libraries/ReportHash.sol";
 import {ValueMath} from "./libraries/ValueMath.sol";
 
 /// @title FairValue
@@ -29,6 +28,8 @@ contract FairValue is IFairValue, AccessManaged {
         uint8 below;
         uint8 above;
         bool unbacked;
+        /// last epoch whose report named the series
+        uint32 watched;
         Income[3] ring;
     }
 
@@ -54,10 +55,19 @@ contract FairValue is IFairValue, AccessManaged {
     /// unit; an array, for a trade to find it without a hash
     uint256[1 << 16] private _quotes;
     Prices private _prices;
+    /// @inheritdoc IFairValue
+    bytes32 public lastReport;
+    /// @inheritdoc IFairValue
+    bytes32 public lastValuation;
+    uint32 private _reportEpoch;
+    uint32 private _valuationEpoch;
 
     constructor(address authority, address registry_, address oracle_) AccessManaged(authority) {
         registry = registry_;
         oracle = oracle_;
+        // what was posted before is left out
+        lastReport = IFleetOracle(oracle_).lastReportHash();
+        lastValuation = IFleetOracle(oracle_).lastValuationHash();
     }
 
     /// @inheritdoc IFairValue
@@ -84,55 +94,99 @@ contract FairValue is IFairValue, AccessManaged {
 
     /// @inheritdoc IFairValue
     function update(bytes calldata reportData) external {
+        bytes32 hash = keccak256(reportData);
         IFleetOracle.FleetReport memory report = abi.decode(reportData, (IFleetOracle.FleetReport));
-        bytes32 stored = IFleetOracle(oracle).reportHash(report.epoch);
-        if (stored == 0 || stored != ReportHash.hashOf(report)) revert WrongReport(report.epoch);
-        if (report.epoch <= _prices.epoch) revert AlreadyValued(0, report.epoch);
-        uint64 previous = _prices.current == 0 ? report.quotePerBtc : _prices.current;
-        _prices = Prices(report.epoch, report.quotePerBtc, previous);
+        if (IFleetOracle(oracle).reportHash(report.epoch) != hash) revert WrongReport(report.epoch);
+        if (report.epoch <= _reportEpoch) revert AlreadyValued(0, report.epoch);
+        if (report.prevHash != lastReport) revert OutOfOrder(lastReport, report.prevHash);
+        bytes32 pending = IFleetOracle(oracle).lastValuationAfter(lastReport);
+        if (pending != 0 && pending != lastValuation) revert OutOfOrder(lastValuation, pending);
+        (lastReport, _reportEpoch) = (hash, report.epoch);
+        emit Applied(hash, report.epoch, false);
+        _reprice(report.epoch, report.quotePerBtc);
         for (uint256 i = 0; i < report.series.length; ++i) {
-            if (_params[report.series[i].series].initialValue != 0) _value(report, report.series[i]);
+            IFleetOracle.SeriesReport memory one = report.series[i];
+            if (_params[one.series].initialValue == 0) continue;
+            History storage mem = _histories[one.series];
+            ISeriesRegistry.Series memory s = ISeriesRegistry(registry).series(one.series);
+            _rememberPrice(mem, report.epoch, one.hardwarePrice);
+            _rememberIncome(mem, one);
+            _watch(mem, report.epoch, one, s);
+            _value(one.series, s, report.epoch, report.observedAt);
         }
     }
 
-    /// @dev Values one series of the report.
-    function _value(IFleetOracle.FleetReport memory report, IFleetOracle.SeriesReport memory line) private {
-        History storage mem = _histories[line.series];
-        _remember(mem, report, line);
-        Valuation storage v = _valuations[line.series];
+    /// @inheritdoc IFairValue
+    function updateByValuation(bytes calldata valuationData) external {
+        bytes32 hash = keccak256(valuationData);
+        IFleetOracle.FleetValuation memory v = abi.decode(valuationData, (IFleetOracle.FleetValuation));
+        if (!IFleetOracle(oracle).isValuation(hash)) revert WrongReport(v.epoch);
+        if (v.epoch <= _valuationEpoch) revert AlreadyValued(0, v.epoch);
+        if (v.prevValuation != lastValuation) revert OutOfOrder(lastValuation, v.prevValuation);
+        if (v.afterReport != lastReport) revert OutOfOrder(lastReport, v.afterReport);
+        (lastValuation, _valuationEpoch) = (hash, v.epoch);
+        emit Applied(hash, v.epoch, true);
+        _reprice(v.epoch, v.quotePerBtc);
+        uint256 count = ISeriesRegistry(registry).seriesCount();
+        uint256 next = 0;
+        for (uint16 id = 1; id <= count; ++id) {
+            uint128 hardware = 0;
+            if (next < v.hardware.length && v.hardware[next].series == id) hardware = v.hardware[next++].price;
+            // a series that no report ever named has no history to value it by
+            if (_valuations[id].epoch == 0) continue;
+            _rememberPrice(_histories[id], v.epoch, hardware);
+            _value(id, ISeriesRegistry(registry).series(id), v.epoch, v.observedAt);
+        }
+    }
+
+    /// @dev A late report of an epoch that a valuation has valued leaves the prices as they are.
+    function _reprice(uint32 epoch, uint64 price) private {
+        if (epoch <= _prices.epoch) return;
+        _prices = Prices(epoch, price, _prices.current == 0 ? price : _prices.current);
+    }
+
+    /// @dev Values one series at `epoch`; if it is valued at that or a later one already, does that step once more, so
+    /// that the published value moves once per epoch.
+    function _value(uint16 series, ISeriesRegistry.Series memory s, uint32 epoch, uint256 observedAt) private {
+        Valuation storage v = _valuations[series];
         bool young = v.epoch == 0;
-        ISeriesRegistry.Series memory s = ISeriesRegistry(registry).series(line.series);
-        Params memory p = _params[line.series];
-        uint256 end = (uint256(report.epoch) + 1) * _EPOCH;
-        _watch(mem, report.epoch, young ? 0 : report.epoch - v.epoch - 1, line, s);
+        bool again = !young && epoch <= v.epoch;
+        if (!again) v.epoch = epoch;
+        uint256 raw = _raw(v, series, s);
+        v.raw = uint128(raw);
+        if (!again) v.previous = young ? uint128(raw) : v.published;
+        v.published = uint128(ValueMath.clamp(raw, v.previous));
+        uint256 freshUntil = Math.max((uint256(v.epoch) + 1) * _EPOCH, observedAt) + _MAX_AGE;
+        _quotes[series] = _quote(v, Math.max(_quotes[series] >> 208, freshUntil));
+        emit Valued(series, v.epoch, v, _prices.current);
+    }
 
+    /// @dev The three inputs at the valuation's epoch, and what they come to.
+    function _raw(Valuation storage v, uint16 series, ISeriesRegistry.Series memory s) private returns (uint256) {
+        History storage mem = _histories[series];
+        Params memory p = _params[series];
+        uint256 end = (uint256(v.epoch) + 1) * _EPOCH;
         uint256 schedule = ValueMath.schedule(p, end > s.serviceDate ? end - s.serviceDate : 0);
-        uint256 hardware = mem.hardwarePrice == 0 || mem.hardwareEpoch + _HARDWARE_EPOCHS < report.epoch
+        uint256 hardware = mem.hardwarePrice == 0 || mem.hardwareEpoch + _HARDWARE_EPOCHS < v.epoch
             ? 0
-            : ValueMath.hardware_floor(mem.hardwarePrice, s.hashratePerUnit, report.quotePerBtc);
+            : ValueMath.hardware_floor(mem.hardwarePrice, s.hashratePerUnit, _prices.current);
         uint256 discounted = mem.earned ? ValueMath.discounted(p, _income(mem, s.hashratePerUnit), s.opexPerUnit) : 0;
-        uint256 raw = ValueMath.combine(schedule, hardware, discounted);
-
-        v.epoch = report.epoch;
         v.schedule = uint128(schedule);
         v.hardware = uint128(hardware);
         v.discounted = uint128(discounted);
-        v.raw = uint128(raw);
-        v.previous = young ? uint128(raw) : v.published;
-        v.published = uint128(ValueMath.clamp(raw, v.previous));
-        _quotes[line.series] = _quote(v, Math.max(end, report.observedAt));
-        emit Valued(line.series, report.epoch, v, report.quotePerBtc);
+        return ValueMath.combine(schedule, hardware, discounted);
     }
 
     /// @dev Here, because a sale needs a value of the last report anyway: there is nothing to call beside, or to leave out.
     function _watch(
         History storage mem,
         uint32 epoch,
-        uint256 missed,
         IFleetOracle.SeriesReport memory line,
         ISeriesRegistry.Series memory s
     ) private {
         bool was = mem.unbacked;
+        uint256 missed = mem.watched == 0 ? 0 : epoch - mem.watched - 1;
+        mem.watched = epoch;
         LiveBacking.Run memory run = LiveBacking.Run(mem.below, mem.above, was);
         run = LiveBacking.next(run, missed, line.liveHashrate, uint256(s.hashratePerUnit) * s.backedUnits);
         (mem.below, mem.above, mem.unbacked) = (run.below, run.above, run.unbacked);
@@ -140,31 +194,27 @@ contract FairValue is IFairValue, AccessManaged {
     }
 
     /// @dev The bid base rounds down at the lower of the last two prices of BTC, the ask base up at the higher.
-    function _quote(Valuation storage v, uint256 since) private view returns (uint256) {
+    function _quote(Valuation storage v, uint256 freshUntil) private view returns (uint256) {
         uint256 low = Math.min(v.raw, Math.min(v.published, v.previous));
         uint256 high = Math.max(v.raw, Math.max(v.published, v.previous));
         uint256 bid = low * Math.min(_prices.current, _prices.previous) / ValueMath.BTC_Q32;
         uint256 ask = Math.divUp(high * Math.max(_prices.current, _prices.previous), ValueMath.BTC_Q32);
         uint256 top = type(uint104).max;
-        return (since + _MAX_AGE) << 208 | Math.min(ask, top) << 104 | Math.min(bid, top);
+        return freshUntil << 208 | Math.min(ask, top) << 104 | Math.min(bid, top);
+    }
+
+    function _rememberPrice(History storage mem, uint32 epoch, uint128 hardware) private {
+        if (hardware != 0 && epoch >= mem.hardwareEpoch) (mem.hardwarePrice, mem.hardwareEpoch) = (hardware, epoch);
     }
 
     /// @dev Keeps what later reports need of this one.
-    function _remember(
-        History storage mem,
-        IFleetOracle.FleetReport memory report,
-        IFleetOracle.SeriesReport memory line
-    ) private {
-        if (line.hardwarePrice != 0) {
-            mem.hardwarePrice = line.hardwarePrice;
-            mem.hardwareEpoch = report.epoch;
-        }
-        uint256 sats = line.deductions;
-        for (uint256 i = 0; i < line.pots.length; ++i) {
-            sats += line.pots[i].sats;
+    function _rememberIncome(History storage mem, IFleetOracle.SeriesReport memory one) private {
+        uint256 sats = one.deductions;
+        for (uint256 i = 0; i < one.pots.length; ++i) {
+            sats += one.pots[i].sats;
         }
         if (sats != 0) mem.earned = true;
-        mem.ring[mem.next] = Income(uint128(sats), line.work);
+        mem.ring[mem.next] = Income(uint128(sats), one.work);
         mem.next = (mem.next + 1) % 3;
     }
 

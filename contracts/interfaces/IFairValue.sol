@@ -38,12 +38,16 @@ interface IFairValue {
     error WrongReport(uint32 epoch);
     /// @dev series is zero: a report is valued as a whole.
     error AlreadyValued(uint16 series, uint32 epoch);
+    /// @dev Reports and valuations are applied in the order in which they were posted, each once.
+    error OutOfOrder(bytes32 expected, bytes32 found);
     error NoValue(uint16 series);
     error UnknownSeries(uint16 series);
     error BadParams(uint16 series);
     error OnlyUpgrader(address caller);
 
     event Valued(uint16 indexed series, uint32 indexed epoch, Valuation valuation, uint64 quotePerBtc);
+    /// @notice A report, or a valuation, was applied; a `Valued` for each series that it changed follows in the transaction.
+    event Applied(bytes32 indexed hash, uint32 indexed epoch, bool valuation);
     event ParamsSet(uint16 indexed series, Params params);
     /// @notice The primary sale of the series stops or goes on.
     event BackingChanged(uint16 indexed series, uint32 indexed epoch, bool unbacked);
@@ -52,8 +56,16 @@ interface IFairValue {
     /// @notice The schedule of a new generation, as the quorum attested it with the upgrade. Only the registry's upgrader.
     function setSchedule(uint16 series, Params calldata params) external;
     /// @notice Values every series of a posted report; `reportData` is `abi.encode(FleetReport)` and must hash to what
-    /// the oracle stored. Anyone may call, once per epoch.
+    /// the oracle stored. Anyone may call, once per report, after everything that was posted before it.
     function update(bytes calldata reportData) external;
+    /// @notice Values every series by a posted valuation, `abi.encode(FleetValuation)`; income stays as it is. Anyone may
+    /// call, once per valuation, after everything that was posted before it. The late report of an epoch that is valued
+    /// already adds its income and does that epoch's step again: the published value moves once per epoch.
+    function updateByValuation(bytes calldata valuationData) external;
+    /// @notice Hash of the last report that was applied.
+    function lastReport() external view returns (bytes32);
+    /// @notice Hash of the last valuation that was applied.
+    function lastValuation() external view returns (bytes32);
     function valuation(uint16 series) external view returns (Valuation memory);
     /// @notice Quote units per whole unit, rounded down, at the lower of the last two prices of BTC.
     function bidBase(uint16 series) external view returns (uint256);

@@ -13,6 +13,7 @@ pub mod finality;
 pub mod first_block;
 pub mod keys;
 pub mod logs;
+pub mod quorum;
 pub mod sender;
 
 pub use alloy::providers::DynProvider;

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use crate::{
     batch::{Attestation, BatchFields},
     observation::{Observation, SignedObservation},
-    signer::{LedRequest, ROUND, Refusal, SignAnswer, Signer},
+    request::LedRequest,
+    signer::{Refusal, Signer},
+    store::Seen,
     upgrade::UpgradeFields,
 };
 
@@ -27,7 +29,8 @@ pub fn router(signer: Arc<Signer>) -> Router {
         .route("/health", get(health))
         .route("/status", get(status))
         .route("/observation", get(observation))
-        .route("/signed", get(signed))
+        .route("/seen", get(seen))
+        .route("/gap", get(gap))
         .route("/sign", post(sign))
         .route("/attest", post(attest))
         .route("/attest-upgrade", post(attest_upgrade))
@@ -60,17 +63,19 @@ async fn observation(
     signer.observe(query.epoch).await.map(Json).map_err(refuse)
 }
 
-async fn signed(State(signer): State<Arc<Signer>>, Query(query): Query<OfEpoch>) -> Answer<Value> {
-    let signed = signer.store.signed(query.epoch, ROUND).await.map_err(|e| refuse(e.into()))?;
-    let request = signed.map(|signed| serde_json::from_str::<Value>(&signed.request)).transpose();
-    let request = request.map_err(|error| refuse(Refusal::Trouble(error.to_string())))?;
-    Ok(Json(request.unwrap_or_default()))
+/// Signatures that this signer saw, its own too: so that nobody signs two reports unnoticed.
+async fn seen(
+    State(signer): State<Arc<Signer>>,
+    Query(query): Query<OfEpoch>,
+) -> Answer<Vec<Seen>> {
+    signer.store.seen(query.epoch.0).await.map(Json).map_err(|error| refuse(error.into()))
 }
 
-async fn sign(
-    State(signer): State<Arc<Signer>>,
-    Json(led): Json<LedRequest>,
-) -> Answer<SignAnswer> {
+async fn gap(State(signer): State<Arc<Signer>>, Query(query): Query<OfEpoch>) -> Answer<String> {
+    signer.sign_gap(query.epoch).await.map(Json).map_err(refuse)
+}
+
+async fn sign(State(signer): State<Arc<Signer>>, Json(led): Json<LedRequest>) -> Answer<Seen> {
     signer.sign_led(&led).await.map(Json).map_err(refuse)
 }
 
@@ -93,7 +98,7 @@ async fn attest_upgrade(
 async fn status(State(signer): State<Arc<Signer>>) -> Answer<Value> {
     let last_signed = signer.store.last_signed().await.map_err(|error| refuse(error.into()))?;
     let notes = signer.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let epoch = notes.attempt.map(|(epoch, _)| EpochId(epoch));
+    let epoch = notes.round.map(|(epoch, _)| EpochId(epoch));
     let reading = match epoch {
         Some(epoch) => {
             signer.store.observation(epoch).await.map_err(|error| refuse(error.into()))?
@@ -106,8 +111,10 @@ async fn status(State(signer): State<Arc<Signer>>) -> Answer<Value> {
         "signer": signer.address(),
         "time": signer.clock.now().to_string(),
         "lastPosted": notes.last_posted,
-        "lastSigned": last_signed,
-        "attempt": notes.attempt.map(|(epoch, attempt)| json!({ "epoch": epoch, "attempt": attempt.to_string() })),
+        "lastSigned": last_signed.map(|(epoch, round)| json!({ "epoch": epoch, "round": round })),
+        "round": notes.round.map(|(epoch, round)| json!({ "epoch": epoch, "round": round })),
+        "counts": notes.counts,
+        "slashed": notes.slashed,
         "reading": reading,
         "peers": notes.peers,
         "trouble": notes.trouble,

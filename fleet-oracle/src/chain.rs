@@ -5,23 +5,23 @@ use std::{
     sync::Mutex,
 };
 
-use alloy::{
-    primitives::{Address, B256, Bytes},
-    sol_types::{SolEvent, SolStruct, SolValue},
-};
+use alloy::primitives::{Address, B256, Bytes};
 use domain::{EpochId, SeriesId};
 use evm::{
     Deployment, DynProvider, Finality,
     bindings::{
-        IFairValue,
-        IFleetOracle::{self, FleetReport, IFleetOracleInstance, ReportPosted},
+        IFleetOracle::{self, FleetReport, IFleetOracleInstance},
         ISeriesRegistry::{self, ISeriesRegistryInstance},
         ISeriesUpgrader::{self, ISeriesUpgraderInstance},
         ITwabToken,
     },
 };
 
-use crate::{pots::OLDEST, report::ChainView};
+mod posted;
+
+pub use posted::Posted;
+
+use crate::{pots::OLDEST, report::ChainView, store::Seen};
 
 /// A connection to the contracts.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct Chain {
     deployment: Deployment,
     /// Whether a series had units in a finished epoch: never changes, so it is asked once.
     live: Mutex<BTreeMap<(SeriesId, EpochId), bool>>,
-    /// Reports in finalized blocks, and the first block that was not read for them.
-    posted: Mutex<(u64, Vec<FleetReport>)>,
+    /// What was posted in finalized blocks, and the first block that was not read for it.
+    posted: Mutex<(u64, Vec<Posted>)>,
 }
 
 impl Chain {
@@ -93,6 +93,31 @@ impl Chain {
         self.oracle().signers().call().await.map_err(|e| rpc("signers", e))
     }
 
+    /// Whether a signer's signature counts.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn counts(&self, signer: Address) -> Result<bool, evm::Error> {
+        self.oracle().counts(signer).call().await.map_err(|e| rpc("counts", e))
+    }
+
+    /// Hash of signer set, quorum and contract.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn config_digest(&self) -> Result<B256, evm::Error> {
+        self.oracle().configDigest().call().await.map_err(|e| rpc("configDigest", e))
+    }
+
+    /// Signatures that a report needs now: more than the quorum if it jumps.
+    ///
+    /// # Errors
+    /// With the contract's own words when it refuses the report.
+    pub async fn signatures_needed(&self, report: &FleetReport) -> Result<usize, evm::Error> {
+        let needed = self.oracle().signaturesNeeded(report.clone()).call().await;
+        Ok(needed.map_err(|e| rpc("signaturesNeeded", e))?.saturating_to())
+    }
+
     /// The view that observations of the next epoch are combined under. The epoch must be over.
     ///
     /// # Errors
@@ -103,7 +128,13 @@ impl Chain {
         self.over(epoch).await?;
         let signers = self.signers().await?;
         let quorum = oracle.quorum().call().await.map_err(|e| rpc("quorum", e))?;
-        let digest = oracle.configDigest().call().await.map_err(|e| rpc("configDigest", e))?;
+        let digest = self.config_digest().await?;
+        let mut counting = BTreeSet::new();
+        for signer in &signers {
+            if self.counts(*signer).await? {
+                counting.insert(*signer);
+            }
+        }
         let prev = oracle.lastReportHash().call().await.map_err(|e| rpc("lastReportHash", e))?;
         let count =
             self.registry().seriesCount().call().await.map_err(|e| rpc("seriesCount", e))?;
@@ -113,6 +144,7 @@ impl Chain {
             prev_hash: prev,
             config_digest: digest,
             signers,
+            counting,
             quorum: usize::from(quorum),
             live: self.live(&series, epoch).await?,
             series,
@@ -169,7 +201,7 @@ impl Chain {
     /// Receipts of all reports up to the one that hashes to `last`.
     async fn distributed(&self, last: B256) -> Result<BTreeSet<(B256, u32)>, evm::Error> {
         let reports = self.reports().await?;
-        if !is_whole(&reports, last) {
+        if !posted::is_whole(&reports, last) {
             // what was remembered may be what is wrong
             if let Ok(mut posted) = self.posted.lock() {
                 *posted = (self.deployment.block, Vec::new());
@@ -181,41 +213,11 @@ impl Chain {
         Ok(receipts.map(|receipt| (receipt.txid, receipt.vout)).collect())
     }
 
-    /// Every posted report, oldest first. Finalized ones are remembered.
-    ///
-    /// # Errors
-    /// When the node does not answer.
-    pub async fn reports(&self) -> Result<Vec<FleetReport>, evm::Error> {
-        let (from, mut all) = self.posted.lock().map(|posted| posted.clone()).unwrap_or_default();
-        let latest = evm::block_at(&self.provider, Finality::Latest).await?.number;
-        let finalized = evm::block_at(&self.provider, Finality::Finalized).await?.number;
-        let addresses = [self.deployment.fleet_oracle];
-        let topic = Some(ReportPosted::SIGNATURE_HASH);
-        if finalized >= from {
-            let logs =
-                evm::logs_between(&self.provider, &addresses, topic, from, finalized).await?;
-            all.extend(
-                evm::decoded::<ReportPosted>(&logs)?.into_iter().map(|(event, _)| event.report),
-            );
-            if let Ok(mut posted) = self.posted.lock() {
-                *posted = (finalized.saturating_add(1), all.clone());
-            }
-        }
-        let tail = from.max(finalized.saturating_add(1));
-        let logs = evm::logs_between(&self.provider, &addresses, topic, tail, latest).await?;
-        all.extend(evm::decoded::<ReportPosted>(&logs)?.into_iter().map(|(event, _)| event.report));
-        Ok(all)
-    }
-
     /// Lands a report.
     ///
     /// # Errors
     /// With the contract's own words when it refuses.
-    pub async fn post(
-        &self,
-        report: &FleetReport,
-        signatures: Vec<Bytes>,
-    ) -> Result<B256, evm::Error> {
+    pub async fn post(&self, report: &FleetReport, signatures: Bytes) -> Result<B256, evm::Error> {
         let oracle = self.oracle();
         let call = oracle.post(report.clone(), signatures);
         let receipt = evm::land(&format!("report of epoch {}", report.epoch), call).await?;
@@ -232,61 +234,36 @@ impl Chain {
         Ok(evm::land(&format!("gap of epoch {epoch}"), call).await?.transaction_hash)
     }
 
-    /// Values the last posted report, unless every series of it is valued. True if it did.
+    /// Declares a gap with a quorum's packed signatures.
     ///
     /// # Errors
     /// With the contract's own words when it refuses.
-    pub async fn value(&self, report: &FleetReport) -> Result<bool, evm::Error> {
-        let fair = IFairValue::new(self.deployment.fair_value, self.provider.clone());
-        let mut due = false;
-        for series in &report.series {
-            let valued = match fair.valuation(series.series).call().await {
-                Ok(valuation) => valuation.epoch >= report.epoch,
-                Err(error) if error.as_revert_data().is_some() => false,
-                Err(error) => return Err(rpc("valuation", error)),
-            };
-            due |= !valued;
-        }
-        if due {
-            let call = fair.update(report.abi_encode().into());
-            evm::land(&format!("valuation of epoch {}", report.epoch), call).await?;
-        }
-        Ok(due)
+    pub async fn declare_gap_by_quorum(
+        &self,
+        epoch: EpochId,
+        signatures: Bytes,
+    ) -> Result<B256, evm::Error> {
+        let oracle = self.oracle();
+        let call = oracle.declareGapByQuorum(epoch.0, signatures);
+        Ok(evm::land(&format!("gap of epoch {epoch}"), call).await?.transaction_hash)
     }
-}
 
-/// Whether these are all reports there are: each names the hash of the one before, and the last one hashes to `last`.
-/// With one missing, its receipts would be distributed once more.
-fn is_whole(reports: &[FleetReport], last: B256) -> bool {
-    let mut hash = B256::ZERO;
-    for report in reports {
-        if report.prevHash != hash {
-            return false;
-        }
-        hash = report.eip712_hash_struct();
+    /// Shows the contract two signatures by one signer over reports of one epoch and round.
+    ///
+    /// # Errors
+    /// With the contract's own words when it refuses.
+    pub async fn slash(&self, one: &Seen, other: &Seen) -> Result<B256, evm::Error> {
+        let bytes = |seen: &Seen| {
+            hex::decode(&seen.signature).map(Bytes::from).map_err(|e| rpc("a signature", e))
+        };
+        let (oracle, epoch, round) = (self.oracle(), one.epoch, one.round);
+        let (a, b) = (bytes(one)?, bytes(other)?);
+        let call = oracle.equivocation(false, epoch, round, one.hash, a, other.hash, b);
+        let what = format!("equivocation in epoch {epoch}, round {round}");
+        Ok(evm::land(&what, call).await?.transaction_hash)
     }
-    hash == last
 }
 
 fn rpc(doing: &str, error: impl std::fmt::Display) -> evm::Error {
     evm::Error::rpc(doing, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_report_that_the_node_keeps_back_is_noticed() {
-        let first = FleetReport { epoch: 5, quotePerBtc: 1, ..Default::default() };
-        let prev = first.eip712_hash_struct();
-        let second = FleetReport { epoch: 6, prevHash: prev, quotePerBtc: 1, ..Default::default() };
-        let last = second.eip712_hash_struct();
-        assert!(is_whole(&[], B256::ZERO));
-        assert!(is_whole(&[first.clone(), second.clone()], last));
-        assert!(!is_whole(std::slice::from_ref(&first), last), "the last is missing");
-        assert!(!is_whole(std::slice::from_ref(&second), last), "the first is missing");
-        assert!(!is_whole(&[first.clone(), first, second], last), "one twice");
-        assert!(!is_whole(&[], last));
-    }
 }

@@ -207,8 +207,11 @@ impl Default for ToleranceConfig {
 pub struct Timing {
     /// How long after the end of an epoch it is observed.
     pub observe_after_seconds: u64,
-    /// How long a leader leads.
+    /// How long a round lasts, and with it its leader. The same at every signer.
     pub attempt_seconds: u64,
+    /// How long after the end of an epoch without a report this signer agrees to declare a gap. Nobody needs a quorum
+    /// after a day.
+    pub gap_after_seconds: u64,
     /// Between looks at the chain.
     pub poll_ms: u64,
     /// How long an answer of a peer or a source may take.
@@ -217,7 +220,13 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { observe_after_seconds: 600, attempt_seconds: 300, poll_ms: 5_000, answer_ms: 10_000 }
+        Self {
+            observe_after_seconds: 600,
+            attempt_seconds: 300,
+            gap_after_seconds: 43_200,
+            poll_ms: 5_000,
+            answer_ms: 10_000,
+        }
     }
 }
 

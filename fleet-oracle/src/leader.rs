@@ -1,23 +1,26 @@
-//! The protocol: everybody observes; the leader of the attempt gathers, has it signed, and posts.
+//! The protocol: everybody observes; the leader of the round gathers, has the report signed, and posts.
 //!
-//! Leader of (epoch, attempt) = signer (epoch + attempt) mod n in the contract's order; an attempt lasts a fixed chain
-//! time, so a dead leader is passed over. A signer that has signed says for which observations: the next leader takes
-//! those up, so a leader that dies half-way blocks nobody. If a day has passed and no report can be made, the leader
-//! declares the gap, and the receipts stay for a later report. Beside that, each epoch's hashrate is proven.
+//! Leader of (epoch, round) = signer (epoch + round) mod n in the contract's order; a round lasts a fixed chain time, so a
+//! dead leader is passed over. Each round is signed anew: a leader who dies half-way, or who shows different observations
+//! to different signers, costs that round and no more. Within its round a leader asks again, always with the request it
+//! has signed itself. If no report can be made for long, the leader has the gap signed by a quorum, and after a day
+//! declares it alone; the receipts stay for a later report. Beside that, each epoch's hashrate is proven.
 
 use std::{sync::Arc, time::Duration};
 
-use alloy::primitives::{Address, B256, Bytes, Signature};
-use domain::EpochId;
+use alloy::primitives::{Address, B256, Signature};
+use evm::quorum;
 use futures::future::join_all;
-use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    config::Peer,
     observation::SignedObservation,
+    peers::{Peers, get, others, post, remember},
     proofs::Prover,
     report::ChainView,
-    signer::{ROUND, Refusal, SignAnswer, SignRequest, Signer},
+    request::{SignRequest, leader},
+    signer::{Refusal, Signer},
+    store::Seen,
+    watch,
 };
 
 /// Seconds after the end of an epoch at which anyone may declare a gap.
@@ -25,16 +28,18 @@ const GAP_AFTER: u64 = 86_400;
 /// After failures the pause doubles, this often at most.
 const MOST_DOUBLINGS: u32 = 4;
 
-/// Follows the chain for ever: observes, leads when it is this signer's turn, and keeps valuations up to date.
+/// Follows the chain for ever: observes, leads when it is this signer's turn, keeps valuations up to date, and watches the
+/// other signers.
 pub async fn run(signer: Arc<Signer>) {
+    let peers = Peers::default();
     let http = reqwest::Client::new();
     let poll = Duration::from_millis(signer.config.timing.poll_ms.max(20));
-    let mut last_attempt = None;
     let mut failed_value = None;
+    let mut watched = None;
     let mut failures = 0_u32;
     let mut prover = Prover::default();
     loop {
-        let done = step(&signer, &http, &mut last_attempt).await;
+        let done = step(&signer, &peers).await;
         failures = if done.is_ok() { 0 } else { failures.saturating_add(1).min(MOST_DOUBLINGS) };
         let trouble = done.err().map(|error| error.to_string());
         if let Some(trouble) = &trouble {
@@ -47,133 +52,121 @@ pub async fn run(signer: Arc<Signer>) {
         if let Err(error) = prover.step(&signer, &http).await {
             tracing::warn!("proof of hashrate: {error}");
         }
+        if let Err(error) = watch::look(&signer, &peers, &mut watched).await {
+            tracing::warn!("watching the other signers: {error}");
+        }
         // A source that says no is not asked five times a second.
         tokio::time::sleep(poll.saturating_mul(1 << failures)).await;
     }
 }
 
-async fn step(
-    signer: &Signer,
-    http: &reqwest::Client,
-    last_attempt: &mut Option<(EpochId, u64)>,
-) -> Result<(), Refusal> {
+async fn step(signer: &Signer, peers: &Peers) -> Result<(), Refusal> {
     let epoch = signer.chain.next_epoch().await?;
     signer.note(|notes| notes.last_posted = epoch.previous().map(|last| last.0));
-    let now = signer.clock.now();
-    if now < signer.due(epoch) {
+    if signer.clock.now() < signer.due(epoch) {
         return Ok(());
     }
     let own = signer.observe(epoch).await;
-    let passed = now.saturating_sub(signer.due(epoch));
-    let attempt = passed.checked_div(signer.config.timing.attempt_seconds).unwrap_or_default();
-    signer.note(|notes| notes.attempt = Some((epoch.0, attempt)));
-    if *last_attempt == Some((epoch, attempt)) {
-        return own.map(|_| ());
-    }
+    let round = signer.round(epoch);
+    signer.note(|notes| notes.round = Some((epoch.0, round)));
     let view = signer.chain.view().await?;
-    if view.epoch != epoch || leader(&view, attempt) != Some(signer.address()) {
+    if view.epoch != epoch || leader(epoch, round, &view.signers) != Some(signer.address()) {
         return own.map(|_| ());
     }
-    *last_attempt = Some((epoch, attempt));
-    tracing::info!(%epoch, attempt, "leading");
+    tracing::info!(%epoch, round, "leading");
     let led = match own {
-        Ok(own) => lead(signer, http, &view, own).await,
+        Ok(own) => lead(signer, peers, &view, round, own).await,
         Err(error) => Err(error),
     };
     match led {
         Ok(()) => Ok(()),
-        Err(error) if signer.clock.now() >= epoch.end().saturating_add(GAP_AFTER) => {
-            // Somebody else may have settled the epoch meanwhile.
-            if signer.chain.next_epoch().await? != epoch {
-                return Ok(());
-            }
-            tracing::error!(%epoch, "no report can be made, a gap is declared: {error}");
-            signer.chain.declare_gap(epoch).await?;
-            Ok(())
-        }
-        Err(error) => Err(error),
+        // Somebody else may have settled the epoch meanwhile.
+        Err(_) if signer.chain.next_epoch().await? != epoch => Ok(()),
+        Err(error) => declare_gap(signer, peers, &view, error).await,
     }
 }
 
-fn leader(view: &ChainView, attempt: u64) -> Option<Address> {
-    let count = u64::try_from(view.signers.len()).ok()?;
-    let place = u64::from(view.epoch.0).wrapping_add(attempt).checked_rem(count)?;
-    view.signers.get(usize::try_from(place).ok()?).copied()
+/// Declares the gap, if it is time: alone after a day, with a quorum's signatures before. Else hands `error` back.
+async fn declare_gap(
+    signer: &Signer,
+    peers: &Peers,
+    view: &ChainView,
+    error: Refusal,
+) -> Result<(), Refusal> {
+    let (epoch, now) = (view.epoch, signer.clock.now());
+    if now >= epoch.end().saturating_add(GAP_AFTER) {
+        tracing::error!(%epoch, "no report can be made, a gap is declared: {error}");
+        signer.chain.declare_gap(epoch).await?;
+        return Ok(());
+    }
+    let Ok(own) = signer.sign_gap(epoch).await else { return Err(error) };
+    let digest = signer.domain.quorum().gap(epoch.0, view.config_digest);
+    let asked = others(signer).map(|peer| get(signer, peers, peer, format!("/gap?epoch={epoch}")));
+    let answers: Vec<Result<String, String>> = join_all(asked).await;
+    let mut signatures: Vec<(Address, Signature)> = Vec::new();
+    for signature in std::iter::once(own).chain(answers.into_iter().flatten()) {
+        take(&mut signatures, view, digest, &signature);
+    }
+    if signatures.len() < view.quorum {
+        return Err(error);
+    }
+    tracing::error!(%epoch, "no report can be made, a quorum declares a gap: {error}");
+    let packed = packed(view, signatures, view.quorum)?;
+    signer.chain.declare_gap_by_quorum(epoch, packed).await?;
+    Ok(())
 }
 
 async fn lead(
     signer: &Signer,
-    http: &reqwest::Client,
+    peers: &Peers,
     view: &ChainView,
+    round: u16,
     own: SignedObservation,
 ) -> Result<(), Refusal> {
-    let request = match taken_up(signer, http, view.epoch).await? {
-        Some(request) => request,
-        None => gather(signer, http, view, own).await?,
+    // asking again in the same round, it is bound to what it asked first
+    let request = match signer.store.signed(view.epoch, round).await? {
+        Some(signed) => serde_json::from_str(&signed.request)
+            .map_err(|error| Refusal::Trouble(error.to_string()))?,
+        None => gather(signer, peers, view, round, own).await?,
     };
     let (_, combined) = signer.combined(&request).await?;
-    let digest = signer.domain.report_digest(&combined.report);
-    let mut signatures = collect(signer, http, view, &request, digest).await?;
-    signatures.sort_by_key(|(address, _)| *address);
-    signatures.truncate(view.quorum);
-    let signatures = signatures.into_iter().map(|(_, signature)| signature).collect();
-    let hash = signer.chain.post(&combined.report, signatures).await?;
+    let hash = quorum::report_hash(&combined.report);
+    let needed = signer.chain.signatures_needed(&combined.report).await?;
+    let signatures = collect(signer, peers, view, &request, hash).await?;
+    if signatures.len() < needed {
+        let (found, epoch) = (signatures.len(), view.epoch);
+        return Err(Refusal::NotNow(format!(
+            "epoch {epoch}, round {round}: {found} signatures, {needed} are needed"
+        )));
+    }
+    let packed = packed(view, signatures, needed)?;
+    let txid = signer.chain.post(&combined.report, packed).await?;
     let receipts = combined.report.receipts.len();
-    tracing::info!(epoch = %view.epoch, txid = %hash, receipts, "report posted");
+    tracing::info!(epoch = %view.epoch, round, %txid, receipts, signatures = needed, "report posted");
     Ok(())
 }
 
-/// The observations that most signers have signed already, if any have.
-async fn taken_up(
-    signer: &Signer,
-    http: &reqwest::Client,
-    epoch: EpochId,
-) -> Result<Option<SignRequest>, Refusal> {
-    let mut found: Vec<String> = Vec::new();
-    found.extend(signer.store.signed(epoch, ROUND).await?.map(|signed| signed.request));
-    let asked = others(signer).map(|peer| {
-        get::<Option<SignRequest>>(signer, http, peer, format!("/signed?epoch={epoch}"))
-    });
-    for answer in join_all(asked).await {
-        if let Ok(Some(request)) = answer {
-            found.extend(serde_json::to_string(&request).ok());
-        }
-    }
-    // A liar may name nonsense: what makes no report is passed over, and hides nothing that does.
-    for text in by_votes(found) {
-        let Ok(request) = serde_json::from_str::<SignRequest>(&text) else { continue };
-        if signer.combined(&request).await.is_ok() {
-            let observations = request.observations.len();
-            tracing::info!(%epoch, observations, "taking up what was signed before");
-            return Ok(Some(request));
-        }
-    }
-    Ok(None)
-}
-
-/// Each text once, the most frequent first; of equally frequent ones, the first named.
-fn by_votes(texts: Vec<String>) -> Vec<String> {
-    let mut counted: Vec<(usize, String)> = Vec::new();
-    for text in texts {
-        match counted.iter_mut().find(|(_, other)| *other == text) {
-            Some((count, _)) => *count = count.saturating_add(1),
-            None => counted.push((1, text)),
-        }
-    }
-    counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-    counted.into_iter().map(|(_, text)| text).collect()
+fn packed(
+    view: &ChainView,
+    mut signatures: Vec<(Address, Signature)>,
+    needed: usize,
+) -> Result<alloy::primitives::Bytes, Refusal> {
+    signatures.truncate(needed);
+    quorum::pack(&view.signers, &signatures)
+        .ok_or_else(|| Refusal::Trouble("a signature of nobody in the set".into()))
 }
 
 async fn gather(
     signer: &Signer,
-    http: &reqwest::Client,
+    peers: &Peers,
     view: &ChainView,
+    round: u16,
     own: SignedObservation,
 ) -> Result<SignRequest, Refusal> {
     let epoch = view.epoch;
     let asked = others(signer).map(|peer| async move {
         let path = format!("/observation?epoch={epoch}");
-        (peer, get::<SignedObservation>(signer, http, peer, path).await)
+        (peer, get::<SignedObservation>(signer, peers, peer, path).await)
     });
     let mut observations = vec![own];
     let mut seen = vec![signer.address()];
@@ -199,143 +192,89 @@ async fn gather(
         )));
     }
     observations.sort_by(|a, b| a.signature.cmp(&b.signature));
-    Ok(SignRequest { epoch, observations })
+    Ok(SignRequest { epoch, round, observations })
 }
 
+/// Signatures over the report by distinct signers who count; who signed something else is noticed.
 async fn collect(
     signer: &Signer,
-    http: &reqwest::Client,
+    peers: &Peers,
     view: &ChainView,
     request: &SignRequest,
-    digest: B256,
-) -> Result<Vec<(Address, Bytes)>, Refusal> {
-    let own = signer.sign(request).await;
+    hash: B256,
+) -> Result<Vec<(Address, Signature)>, Refusal> {
+    let (epoch, round) = (request.epoch, request.round);
+    let digest = signer.domain.quorum().digest(epoch.0, round, hash);
+    let mut signatures = Vec::new();
+    match signer.sign(request).await {
+        Ok(own) => take(&mut signatures, view, digest, &own.signature),
+        Err(why) => {
+            tracing::warn!(%epoch, round, "this signer does not sign: {why}");
+            return Err(why);
+        }
+    };
     let led = &signer.lead(request)?;
     let asked = others(signer).map(|peer| async move {
-        (peer, post::<_, SignAnswer>(signer, http, peer, "/sign", led).await)
+        (peer, post::<_, Seen>(signer, peers, peer, "/sign", led).await)
     });
-    let mut signatures = Vec::new();
-    match own.map_err(|error| error.to_string()).and_then(|answer| checked(&answer, digest)) {
-        Ok(signed) => signatures.push(signed),
-        Err(why) => tracing::warn!(epoch = %view.epoch, "this signer does not sign: {why}"),
-    }
     for (peer, answer) in join_all(asked).await {
-        match answer.and_then(|answer| checked(&answer, digest)) {
-            Ok((who, signature))
-                if view.signers.contains(&who)
-                    && !signatures.iter().any(|(other, _)| *other == who) =>
-            {
-                remember(signer, peer, "signed");
-                signatures.push((who, signature));
+        let said = match answer {
+            Ok(seen) => {
+                watch::take(signer, view, &seen).await?;
+                let useful = take(&mut signatures, view, digest, &seen.signature);
+                if useful { "signed".to_owned() } else { "gave a useless signature".to_owned() }
             }
-            Ok((who, _)) => remember(signer, peer, &format!("a useless signature of {who}")),
             Err(why) => {
-                tracing::warn!(epoch = %view.epoch, peer = %peer.address, "does not sign: {why}");
-                remember(signer, peer, &why);
+                tracing::warn!(%epoch, round, peer = %peer.address, "does not sign: {why}");
+                why
             }
-        }
-    }
-    if signatures.len() < view.quorum {
-        let (found, quorum, epoch) = (signatures.len(), view.quorum, view.epoch);
-        return Err(Refusal::NotNow(format!(
-            "epoch {epoch}: {found} signatures, {quorum} are needed"
-        )));
+        };
+        remember(signer, peer, &said);
     }
     Ok(signatures)
 }
 
-fn checked(answer: &SignAnswer, digest: B256) -> Result<(Address, Bytes), String> {
-    if answer.digest != digest {
-        return Err(format!("signed digest {}, not {digest}", answer.digest));
+/// Adds a signature, if it is another signer's who counts. Says whether it did.
+fn take(
+    signatures: &mut Vec<(Address, Signature)>,
+    view: &ChainView,
+    digest: B256,
+    text: &str,
+) -> bool {
+    match watch::recover(digest, text) {
+        Some((who, signature))
+            if view.counting.contains(&who)
+                && !signatures.iter().any(|(other, _)| *other == who) =>
+        {
+            signatures.push((who, signature));
+            true
+        }
+        _ => false,
     }
-    let bytes = hex::decode(&answer.signature).map_err(|error| error.to_string())?;
-    let signature = Signature::from_raw(&bytes).map_err(|error| error.to_string())?;
-    let who = signature.recover_address_from_prehash(&digest).map_err(|error| error.to_string())?;
-    Ok((who, bytes.into()))
 }
 
-async fn keep_valued(signer: &Signer, failed: &mut Option<u32>) -> Result<(), evm::Error> {
-    let reports = signer.chain.reports().await?;
-    let Some(report) = reports.last().filter(|report| *failed != Some(report.epoch)) else {
-        return Ok(());
-    };
+/// Applies every report and valuation that is not applied yet, in order.
+async fn keep_valued(signer: &Signer, failed: &mut Option<B256>) -> Result<(), evm::Error> {
     // One signer at a time, in turns, so that five do not send the same transaction.
-    let view_turn = u64::from(report.epoch)
-        .wrapping_add(signer.clock.now() / signer.config.timing.attempt_seconds.max(1));
+    let turn = signer.clock.now() / signer.config.timing.attempt_seconds.max(1);
     let signers = signer.chain.signers().await?;
     let count = u64::try_from(signers.len()).unwrap_or(1).max(1);
-    let place = usize::try_from(view_turn % count).unwrap_or_default();
+    let place = usize::try_from(turn % count).unwrap_or_default();
     if signers.get(place) != Some(&signer.address()) {
         return Ok(());
     }
-    match signer.chain.value(report).await {
-        Ok(true) => {
-            tracing::info!(epoch = report.epoch, "valued");
-            *failed = None;
+    for posted in signer.chain.pending().await? {
+        if *failed == Some(posted.hash()) {
+            return Ok(());
         }
-        Ok(false) => *failed = Some(report.epoch),
-        Err(error) => {
+        if let Err(error) = signer.chain.apply(&posted).await {
             if !error.retryable() {
-                *failed = Some(report.epoch);
+                *failed = Some(posted.hash());
             }
             return Err(error);
         }
+        tracing::info!(epoch = posted.epoch(), "valued");
+        *failed = None;
     }
     Ok(())
-}
-
-fn others(signer: &Signer) -> impl Iterator<Item = &Peer> {
-    signer.config.peers.iter().filter(|peer| peer.address != signer.address())
-}
-
-fn remember(signer: &Signer, peer: &Peer, what: &str) {
-    signer.note(|notes| {
-        notes.peers.insert(peer.address, what.to_owned());
-    });
-}
-
-async fn get<T: DeserializeOwned>(
-    signer: &Signer,
-    http: &reqwest::Client,
-    peer: &Peer,
-    path: String,
-) -> Result<T, String> {
-    let request = http.get(format!("{}{path}", peer.url.trim_end_matches('/')));
-    answer(signer, request).await
-}
-
-async fn post<B: Serialize, T: DeserializeOwned>(
-    signer: &Signer,
-    http: &reqwest::Client,
-    peer: &Peer,
-    path: &str,
-    body: &B,
-) -> Result<T, String> {
-    let request = http.post(format!("{}{path}", peer.url.trim_end_matches('/'))).json(body);
-    answer(signer, request).await
-}
-
-async fn answer<T: DeserializeOwned>(
-    signer: &Signer,
-    request: reqwest::RequestBuilder,
-) -> Result<T, String> {
-    let wait = Duration::from_millis(signer.config.timing.answer_ms);
-    let answer = request.timeout(wait).send().await.map_err(|error| error.to_string())?;
-    let status = answer.status();
-    let text = answer.text().await.map_err(|error| error.to_string())?;
-    if !status.is_success() {
-        return Err(text);
-    }
-    serde_json::from_str(&text).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_liars_nonsense_hides_no_request() {
-        let texts = ["own", "lie", "peer", "peer"].map(String::from).to_vec();
-        assert_eq!(by_votes(texts), ["peer", "own", "lie"]);
-    }
 }

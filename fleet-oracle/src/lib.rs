@@ -11,7 +11,7 @@
 //!
 //! Modules, in reading order: [`attribution`] (receipt → hours of work), [`pots`] (work → pieces), [`observation`],
 //! [`report`] (observations → report) are pure; [`sources`], [`store`] and [`chain`] are the rim; [`signer`] and
-//! [`leader`] are the protocol.
+//! [`leader`] are the protocol; `watch` has whoever signs two things at once slashed.
 
 pub mod numbers;
 
@@ -31,6 +31,9 @@ pub mod store;
 
 pub mod api;
 pub mod leader;
+pub mod peers;
 pub mod proofs;
 pub mod reading;
+pub mod request;
 pub mod signer;
+mod watch;

@@ -5,6 +5,7 @@ use alloy::{
     signers::{SignerSync, local::PrivateKeySigner},
 };
 use domain::{EpochId, SeriesId};
+use evm::quorum::OracleDomain;
 use serde::{Deserialize, Serialize};
 
 use crate::attribution::Receipt;
@@ -114,6 +115,12 @@ pub enum BadObservation {
 }
 
 impl Domain {
+    /// What reports, valuations and gaps are bound to.
+    #[must_use]
+    pub const fn quorum(&self) -> OracleDomain {
+        OracleDomain { chain_id: self.chain_id, oracle: self.oracle }
+    }
+
     /// What is signed for an observation. The prefix keeps it apart from every EIP-712 digest.
     #[must_use]
     pub fn observation_digest(&self, body: &str) -> B256 {

@@ -78,7 +78,11 @@ impl Reader {
             let reading = pools::read(&self.http, pool, epoch, self.wait).await?;
             evidence.push(Evidence { label: format!("pool/{}", pool.name), hash: reading.hash });
             credited.insert(pool.name.clone(), reading.hashes);
-            statements.push(reading.statement);
+            // what the pool no longer lists still happened
+            let mut statement = reading.statement;
+            store.put_payouts(&pool.name, &statement.payouts).await?;
+            statement.payouts = store.payouts(&pool.name).await?;
+            statements.push(statement);
         }
         let mut sales = ExchangeReading::default();
         if let Some(config) = &self.config.exchange {

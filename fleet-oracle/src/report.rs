@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
     primitives::{Address, B256, aliases::U40, keccak256},
-    sol_types::{Eip712Domain, SolStruct, eip712_domain},
+    sol_types::{SolStruct, eip712_domain},
 };
 use domain::{EPOCH_SECONDS, EpochId, SeriesId};
 use evm::bindings::{IFleetOracle, ISeriesRegistry};
@@ -32,7 +32,9 @@ pub struct ChainView {
     pub config_digest: B256,
     /// Signers, ascending.
     pub signers: Vec<Address>,
-    /// Signatures needed.
+    /// Those of them whose signatures count: with the minimum stake.
+    pub counting: BTreeSet<Address>,
+    /// Signatures needed, unless the report jumps.
     pub quorum: usize,
     /// Series in the registry, ascending.
     pub series: Vec<SeriesId>,
@@ -294,21 +296,6 @@ pub fn splits_alike(
 }
 
 impl Domain {
-    fn eip712_oracle(&self) -> Eip712Domain {
-        eip712_domain! {
-            name: "Liquid Hashrate FleetOracle",
-            version: "1",
-            chain_id: self.chain_id,
-            verifying_contract: self.oracle,
-        }
-    }
-
-    /// EIP-712 digest of a report: equals the contract's `reportDigest`.
-    #[must_use]
-    pub fn report_digest(&self, report: &IFleetOracle::FleetReport) -> B256 {
-        report.eip712_signing_hash(&self.eip712_oracle())
-    }
-
     /// EIP-712 digest of a batch: equals the registry's `batchDigest`.
     #[must_use]
     pub fn batch_digest(&self, batch: &ISeriesRegistry::Batch) -> B256 {

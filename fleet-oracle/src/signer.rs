@@ -5,14 +5,6 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use alloy::{
-    primitives::{Address, B256, Keccak256, Signature},
-    signers::{SignerSync, local::PrivateKeySigner},
-};
-use clock::Clock;
-use domain::{EpochId, SeriesId};
-use serde::{Deserialize, Serialize};
-
 use crate::{
     batch::{self, BatchFields, MachineList},
     chain::Chain,
@@ -20,42 +12,16 @@ use crate::{
     observation::{Domain, Observation, SignedObservation},
     reading::Reader,
     report::{ChainView, Combined, Tolerances, agrees, combine, splits_alike},
-    store::{Signed, Store, StoreError},
+    request::{LedRequest, SignRequest, leader},
+    store::{Seen, Signed, Store, StoreError},
 };
-
-/// The round of a report of production.
-pub const ROUND: u16 = 0;
-
-/// A request to sign: the observations that the report follows from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignRequest {
-    /// Epoch.
-    pub epoch: EpochId,
-    /// Signed observations of distinct signers, any order.
-    pub observations: Vec<SignedObservation>,
-}
-
-/// A request to sign, by the signer who leads. What a signer signs first binds it for the epoch, so nobody else may
-/// choose the observations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LedRequest {
-    /// What is to be signed.
-    pub request: SignRequest,
-    /// The leader's signature over it: 65 bytes, hex.
-    pub signature: String,
-}
-
-/// A signature over the report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignAnswer {
-    /// What was signed.
-    pub digest: B256,
-    /// 65 bytes, hex.
-    pub signature: String,
-}
+use alloy::{
+    primitives::{Address, B256},
+    signers::{SignerSync, local::PrivateKeySigner},
+};
+use clock::Clock;
+use domain::{EpochId, SeriesId};
+use evm::quorum;
 
 /// Why a signer refuses.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +33,7 @@ pub enum Refusal {
     #[error("{0}")]
     NotNow(String),
     /// This signer has signed another report of this epoch and round.
-    #[error("this signer is bound to digest {0} for this epoch and round")]
+    #[error("this signer is bound to report {0} for this epoch and round")]
     Bound(B256),
     /// It sees something else itself.
     #[error("{0}")]
@@ -94,8 +60,12 @@ impl From<evm::Error> for Refusal {
 pub struct Notes {
     /// Last epoch whose report this signer saw on chain.
     pub last_posted: Option<u32>,
-    /// Epoch and attempt at hand.
-    pub attempt: Option<(u32, u64)>,
+    /// Epoch and round at hand.
+    pub round: Option<(u32, u16)>,
+    /// Whether this signer's signature counts: in the set, with the minimum stake.
+    pub counts: Option<bool>,
+    /// Proofs that a peer signed two reports of one epoch and round, posted by this signer.
+    pub slashed: Vec<Address>,
     /// Last trouble.
     pub trouble: Option<String>,
     /// Peers by their last answer.
@@ -215,26 +185,41 @@ impl Signer {
         }
         let observations: Vec<Observation> = observations.into_values().collect();
         let combined = combine(&view, &observations, &self.deductions());
-        let combined = combined.map_err(|error| Refusal::Bad(error.to_string()))?;
+        let mut combined = combined.map_err(|error| Refusal::Bad(error.to_string()))?;
+        combined.report.round = request.round;
         Ok((view, combined))
+    }
+
+    /// The round of an epoch that runs by this signer's clock.
+    #[must_use]
+    pub fn round(&self, epoch: EpochId) -> u16 {
+        let passed = self.clock.now().saturating_sub(self.due(epoch));
+        let round = passed.checked_div(self.config.timing.attempt_seconds).unwrap_or_default();
+        u16::try_from(round).unwrap_or(u16::MAX)
     }
 
     fn deductions(&self) -> BTreeMap<SeriesId, u64> {
         self.config.deductions.iter().map(|one| (one.series, one.sats_per_epoch)).collect()
     }
 
-    /// Signs the report of these observations, if it follows from them, agrees with this signer's own reading, and
-    /// nothing else was signed for the epoch and round. The binding is on disk before the signature exists.
+    /// Signs the report of these observations, if its round has begun, it follows from them, agrees with this signer's
+    /// own reading, and nothing else was signed for the epoch and round or in a later one. The binding is on disk before
+    /// the signature exists.
     ///
     /// # Errors
     /// With the reason, when it does not sign.
-    pub async fn sign(&self, request: &SignRequest) -> Result<SignAnswer, Refusal> {
+    pub async fn sign(&self, request: &SignRequest) -> Result<Seen, Refusal> {
+        let (epoch, round) = (request.epoch, request.round);
+        let running = self.round(epoch);
+        if round > running {
+            return Err(Refusal::NotNow(format!("round {round} of epoch {epoch}: {running} runs")));
+        }
         let (view, combined) = self.combined(request).await?;
-        let digest = self.domain.report_digest(&combined.report);
-        if let Some(bound) = self.store.signed(request.epoch, ROUND).await?
-            && bound.digest != digest
+        let hash = quorum::report_hash(&combined.report);
+        if let Some(bound) = self.store.signed(epoch, round).await?
+            && bound.hash != hash
         {
-            return Err(Refusal::Bound(bound.digest));
+            return Err(Refusal::Bound(bound.hash));
         }
         let made = self.observe(request.epoch).await?;
         let (_, own) = self
@@ -250,13 +235,42 @@ impl Signer {
         }
         let request =
             serde_json::to_string(request).map_err(|e| Refusal::Trouble(e.to_string()))?;
-        let bound = self.store.bind(view.epoch, ROUND, &Signed { digest, request }).await?;
-        if bound.digest != digest {
-            return Err(Refusal::Bound(bound.digest));
+        match self.store.bind(epoch, round, &Signed { hash, request }).await? {
+            Some(bound) if bound.hash == hash => {}
+            Some(bound) => return Err(Refusal::Bound(bound.hash)),
+            None => {
+                return Err(Refusal::NotNow(format!(
+                    "round {round} of epoch {epoch} was left behind: this signer signed a later one"
+                )));
+            }
         }
-        let signature =
-            self.key.sign_hash_sync(&digest).map_err(|e| Refusal::Trouble(e.to_string()))?;
-        Ok(SignAnswer { digest, signature: hex::encode(signature.as_bytes()) })
+        let digest = self.domain.quorum().digest(epoch.0, round, hash);
+        let signature = self.sign_digest(digest)?;
+        let seen = Seen { epoch: epoch.0, round, hash, signature };
+        self.store.see(self.address(), &seen).await?;
+        Ok(seen)
+    }
+
+    fn sign_digest(&self, digest: B256) -> Result<String, Refusal> {
+        let signature = self.key.sign_hash_sync(&digest);
+        let signature = signature.map_err(|error| Refusal::Trouble(error.to_string()))?;
+        Ok(hex::encode(signature.as_bytes()))
+    }
+
+    /// Agrees that the epoch, over for long and unreported, is a gap: signs that under the present signer set.
+    ///
+    /// # Errors
+    /// When the epoch is not the next one, or it is too early.
+    pub async fn sign_gap(&self, epoch: EpochId) -> Result<String, Refusal> {
+        let (next, now) = (self.chain.next_epoch().await?, self.clock.now());
+        let from = epoch.end().saturating_add(self.config.timing.gap_after_seconds);
+        if epoch != next || now < from {
+            return Err(Refusal::NotNow(format!(
+                "epoch {next} is next; {epoch} is a gap to this signer from {from}, it is {now}"
+            )));
+        }
+        let config = self.chain.config_digest().await?;
+        self.sign_digest(self.domain.quorum().gap(epoch.0, config))
     }
 
     /// This signer's request to the others.
@@ -270,10 +284,16 @@ impl Signer {
     /// Signs what another signer asks for.
     ///
     /// # Errors
-    /// When nobody of the signer set asks, and as [`Signer::sign`].
-    pub async fn sign_led(&self, led: &LedRequest) -> Result<SignAnswer, Refusal> {
+    /// When anybody but the round's leader asks, and as [`Signer::sign`].
+    pub async fn sign_led(&self, led: &LedRequest) -> Result<Seen, Refusal> {
         let signers = self.chain.signers().await?;
-        self.domain.led_by(led, &signers).map_err(Refusal::Bad)?;
+        let who = self.domain.led_by(led, &signers).map_err(Refusal::Bad)?;
+        let (epoch, round) = (led.request.epoch, led.request.round);
+        if leader(epoch, round, &signers) != Some(who) {
+            return Err(Refusal::Bad(format!(
+                "{who} does not lead round {round} of epoch {epoch}"
+            )));
+        }
         self.sign(&led.request).await
     }
 
@@ -318,62 +338,6 @@ impl Signer {
                 "this signer's machine list makes {own:?}, not {fields:?}"
             )));
         }
-        let digest = self.domain.batch_digest(&fields.into());
-        let signature =
-            self.key.sign_hash_sync(&digest).map_err(|e| Refusal::Trouble(e.to_string()))?;
-        Ok(hex::encode(signature.as_bytes()))
-    }
-}
-
-impl Domain {
-    fn request_digest(&self, request: &SignRequest) -> Result<B256, String> {
-        let text = serde_json::to_string(request).map_err(|error| error.to_string())?;
-        let mut hasher = Keccak256::new();
-        hasher.update(b"Liquid Hashrate sign request v1");
-        hasher.update(self.chain_id.to_be_bytes());
-        hasher.update(self.oracle);
-        hasher.update(text.as_bytes());
-        Ok(hasher.finalize())
-    }
-
-    fn lead(&self, request: &SignRequest, key: &PrivateKeySigner) -> Result<LedRequest, String> {
-        let digest = self.request_digest(request)?;
-        let signature = key.sign_hash_sync(&digest).map_err(|error| error.to_string())?;
-        let signature = hex::encode(signature.as_bytes());
-        Ok(LedRequest { request: request.clone(), signature })
-    }
-
-    fn led_by(&self, led: &LedRequest, signers: &[Address]) -> Result<Address, String> {
-        let digest = self.request_digest(&led.request)?;
-        let bytes = hex::decode(&led.signature).map_err(|error| error.to_string())?;
-        let signature = Signature::from_raw(&bytes).map_err(|error| error.to_string())?;
-        let who = signature.recover_address_from_prehash(&digest);
-        let who = who.map_err(|error| error.to_string())?;
-        let known = signers.contains(&who).then_some(who);
-        known.ok_or_else(|| format!("the request is of {who}, who is not in the signer set"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_signer_can_ask_for_a_signature() {
-        let (oracle, registry) = (Address::repeat_byte(1), Address::repeat_byte(2));
-        let domain = Domain { chain_id: 1, oracle, registry };
-        let (key, stranger) = (PrivateKeySigner::random(), PrivateKeySigner::random());
-        let observation = SignedObservation { body: "{}".into(), signature: "00".into() };
-        let request = SignRequest { epoch: EpochId(7), observations: vec![observation] };
-        let signers = [key.address()];
-        let led = domain.lead(&request, &key).unwrap();
-        let travelled = serde_json::to_string(&led).unwrap();
-        let led: LedRequest = serde_json::from_str(&travelled).unwrap();
-        assert_eq!(domain.led_by(&led, &signers), Ok(key.address()));
-        let foreign = domain.lead(&request, &stranger).unwrap();
-        assert!(domain.led_by(&foreign, &signers).unwrap_err().contains("not in the signer set"));
-        let mut changed = led;
-        changed.request.observations.clear();
-        assert!(domain.led_by(&changed, &signers).is_err());
+        self.sign_digest(self.domain.batch_digest(&fields.into()))
     }
 }

@@ -12,7 +12,10 @@ use sqlx::{
 use crate::observation::SignedObservation;
 
 mod readings;
+mod seen;
 mod shares;
+
+pub use seen::Seen;
 
 /// The store refuses, or holds what it should not.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +45,8 @@ pub struct StoredBlock {
 /// What was signed for an epoch and round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// Digest.
-    pub digest: B256,
+    /// Hash of the report.
+    pub hash: B256,
     /// The observations it follows from, as they were sent.
     pub request: String,
 }
@@ -57,8 +60,14 @@ pub struct Store {
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS observation (epoch INTEGER PRIMARY KEY, body TEXT NOT NULL, signature TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS signed (
-  epoch INTEGER NOT NULL, round INTEGER NOT NULL, digest TEXT NOT NULL, request TEXT NOT NULL,
+  epoch INTEGER NOT NULL, round INTEGER NOT NULL, hash TEXT NOT NULL, request TEXT NOT NULL,
   PRIMARY KEY (epoch, round));
+CREATE TABLE IF NOT EXISTS seen (
+  signer TEXT NOT NULL, epoch INTEGER NOT NULL, round INTEGER NOT NULL, hash TEXT NOT NULL, signature TEXT NOT NULL,
+  PRIMARY KEY (signer, epoch, round));
+CREATE TABLE IF NOT EXISTS payout (
+  pool TEXT NOT NULL, txid TEXT NOT NULL, vout INTEGER, amount INTEGER NOT NULL, time INTEGER NOT NULL,
+  covers TEXT NOT NULL, PRIMARY KEY (pool, txid, vout));
 CREATE TABLE IF NOT EXISTS block (height INTEGER PRIMARY KEY, hash TEXT NOT NULL, time INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS output (
   txid TEXT NOT NULL, vout INTEGER NOT NULL, sats INTEGER NOT NULL, height INTEGER NOT NULL,
@@ -138,8 +147,9 @@ impl Store {
         .transpose()
     }
 
-    /// Binds this signer to a digest for an epoch and round, for ever, and returns what it is bound to: the caller
-    /// signs only if that is what it asked for.
+    /// Binds this signer to a report for an epoch and round, for ever, and returns what it is bound to: the caller
+    /// signs only if that is what it asked for. `None` when it is bound in a later round of the epoch: rounds that were
+    /// left behind are never signed.
     ///
     /// # Errors
     /// When SQLite refuses: then nothing may be signed.
@@ -148,17 +158,18 @@ impl Store {
         epoch: EpochId,
         round: u16,
         wanted: &Signed,
-    ) -> Result<Signed, StoreError> {
+    ) -> Result<Option<Signed>, StoreError> {
         sqlx::query(
-            "INSERT OR IGNORE INTO signed (epoch, round, digest, request) VALUES (?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO signed (epoch, round, hash, request) SELECT ?1, ?2, ?3, ?4
+             WHERE NOT EXISTS (SELECT 1 FROM signed WHERE epoch = ?1 AND round > ?2)",
         )
         .bind(epoch.0)
         .bind(round)
-        .bind(wanted.digest.to_string())
+        .bind(wanted.hash.to_string())
         .bind(&wanted.request)
         .execute(&self.pool)
         .await?;
-        self.signed(epoch, round).await?.ok_or(StoreError::Damaged("signed"))
+        self.signed(epoch, round).await
     }
 
     /// What this signer is bound to.
@@ -166,25 +177,26 @@ impl Store {
     /// # Errors
     /// When SQLite refuses.
     pub async fn signed(&self, epoch: EpochId, round: u16) -> Result<Option<Signed>, StoreError> {
-        let row = sqlx::query("SELECT digest, request FROM signed WHERE epoch = ? AND round = ?")
+        let row = sqlx::query("SELECT hash, request FROM signed WHERE epoch = ? AND round = ?")
             .bind(epoch.0)
             .bind(round)
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| {
-            Ok(Signed { digest: hash(row.try_get("digest")?)?, request: row.try_get("request")? })
+            Ok(Signed { hash: hash(row.try_get("hash")?)?, request: row.try_get("request")? })
         })
         .transpose()
     }
 
-    /// The last epoch signed.
+    /// The last epoch signed, and its last round.
     ///
     /// # Errors
     /// When SQLite refuses.
-    pub async fn last_signed(&self) -> Result<Option<u32>, StoreError> {
+    pub async fn last_signed(&self) -> Result<Option<(u32, u16)>, StoreError> {
         let row =
-            sqlx::query("SELECT MAX(epoch) AS epoch FROM signed").fetch_one(&self.pool).await?;
-        Ok(row.try_get("epoch")?)
+            sqlx::query("SELECT epoch, round FROM signed ORDER BY epoch DESC, round DESC LIMIT 1");
+        let row = row.fetch_optional(&self.pool).await?;
+        row.map(|row| Ok((row.try_get("epoch")?, row.try_get("round")?))).transpose()
     }
 }
 

@@ -1,10 +1,13 @@
 //! Tests of the store.
 
+use alloy::primitives::Address;
+
 use super::*;
+use crate::attribution::PoolPayout;
 use domain::{Coin, Production, SeriesId, journal::Line};
 
 fn wanted(n: u8) -> Signed {
-    Signed { digest: B256::repeat_byte(n), request: format!("{{\"n\":{n}}}") }
+    Signed { hash: B256::repeat_byte(n), request: format!("{{\"n\":{n}}}") }
 }
 
 #[tokio::test]
@@ -12,18 +15,18 @@ async fn one_digest_for_an_epoch_and_round_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("signer.sqlite");
     let store = Store::open(&path).await.unwrap();
-    assert_eq!(store.bind(EpochId(5), 0, &wanted(1)).await.unwrap(), wanted(1));
-    assert_eq!(store.bind(EpochId(5), 0, &wanted(1)).await.unwrap(), wanted(1), "again: the same");
-    assert_eq!(store.bind(EpochId(5), 0, &wanted(2)).await.unwrap(), wanted(1));
+    let bind =
+        async |store: &Store, round, n| store.bind(EpochId(5), round, &wanted(n)).await.unwrap();
+    assert_eq!(bind(&store, 0, 1).await, Some(wanted(1)));
+    assert_eq!(bind(&store, 0, 1).await, Some(wanted(1)), "again: the same");
+    assert_eq!(bind(&store, 0, 2).await, Some(wanted(1)));
     drop(store);
     let store = Store::open(&path).await.unwrap();
-    assert_eq!(
-        store.bind(EpochId(5), 0, &wanted(2)).await.unwrap(),
-        wanted(1),
-        "after a restart too"
-    );
-    assert_eq!(store.bind(EpochId(5), 1, &wanted(2)).await.unwrap(), wanted(2), "another round");
-    assert_eq!(store.last_signed().await.unwrap(), Some(5));
+    assert_eq!(bind(&store, 0, 2).await, Some(wanted(1)), "after a restart too");
+    assert_eq!(bind(&store, 2, 2).await, Some(wanted(2)), "another round");
+    assert_eq!(bind(&store, 1, 3).await, None, "never a round that was left behind");
+    assert_eq!(bind(&store, 0, 1).await, Some(wanted(1)), "what was signed stays so");
+    assert_eq!(store.last_signed().await.unwrap(), Some((5, 2)));
 }
 
 #[tokio::test]
@@ -32,10 +35,10 @@ async fn two_digests_at_the_same_instant_bind_one() {
     let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
     let all = futures::future::join_all((0..20).map(|n| {
         let store = store.clone();
-        async move { store.bind(EpochId(1), 0, &wanted(n)).await.unwrap().digest }
+        async move { store.bind(EpochId(1), 0, &wanted(n)).await.unwrap().unwrap().hash }
     }))
     .await;
-    assert!(all.iter().all(|digest| *digest == all[0]));
+    assert!(all.iter().all(|hash| *hash == all[0]));
 }
 
 #[tokio::test]
@@ -211,4 +214,38 @@ async fn the_shares_of_a_proof_come_from_the_journal_and_a_proof_is_made_once() 
 
     store.take_lines(&lines(&[tagged(9, 900, tag)])).await.unwrap();
     assert_eq!(store.found(EpochId(5)).await.unwrap(), Default::default(), "too old to be proven");
+}
+
+#[tokio::test]
+async fn what_a_pool_no_longer_lists_still_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
+    let payout = |n: u8, vout, amount| PoolPayout {
+        txid: B256::repeat_byte(n),
+        vout,
+        amount,
+        time: n.into(),
+        covers: vec![(3_600, amount)],
+    };
+    store.put_payouts("a", &[payout(1, None, 5), payout(2, Some(1), 6)]).await.unwrap();
+    store.put_payouts("b", &[payout(1, None, 9)]).await.unwrap();
+    store.put_payouts("a", &[payout(1, None, 7), payout(3, None, 8)]).await.unwrap();
+    let expected = [payout(1, None, 7), payout(2, Some(1), 6), payout(3, None, 8)];
+    assert_eq!(store.payouts("a").await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn the_first_signature_seen_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("signer.sqlite")).await.unwrap();
+    let seen =
+        |n: u8| Seen { epoch: 5, round: 1, hash: B256::repeat_byte(n), signature: n.to_string() };
+    let who = Address::repeat_byte(7);
+    assert_eq!(store.see(who, &seen(1)).await.unwrap(), seen(1));
+    assert_eq!(
+        store.see(who, &seen(2)).await.unwrap(),
+        seen(1),
+        "the first, to show beside the second"
+    );
+    assert_eq!(store.seen(5).await.unwrap(), [seen(1)]);
 }

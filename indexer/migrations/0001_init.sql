@@ -86,9 +86,10 @@ create table queue_claims (
     primary key (block, log_index)
 );
 
--- `gap` 1: declared without a report. `signers`: recovered from the posting transaction, JSON, null if posted indirectly.
+-- `gap` 1: declared without a report; `by_quorum` 0: by anyone, a day late. `signers`: recovered from the posting transaction, JSON, null if posted indirectly.
 create table reports (
-    epoch bigint not null, round bigint not null, gap bigint not null, hash text, prev_hash text, config_digest text,
+    epoch bigint not null, round bigint not null, gap bigint not null, by_quorum bigint not null, hash text, prev_hash text,
+    config_digest text,
     quote_per_btc text, quote_spread bigint, observed_at bigint, evidence_root text, signers text,
     block bigint not null, timestamp bigint not null, txid text not null,
     primary key (epoch, round)
@@ -112,6 +113,19 @@ create table signer_sets (
     block bigint not null, log_index bigint not null, signers text not null, quorum bigint not null,
     config_digest text not null,
     primary key (block, log_index)
+);
+
+-- `kind`: staked, unstaked, slashed (with the epoch and round of which the signer signed two reports).
+create table stake_events (
+    block bigint not null, log_index bigint not null, timestamp bigint not null, signer text not null,
+    kind text not null, amount text not null, epoch bigint, round bigint, txid text not null,
+    primary key (block, log_index)
+);
+-- Prices reported apart from production.
+create table valuation_reports (
+    epoch bigint primary key, round bigint not null, hash text not null, after_report text not null,
+    quote_per_btc text not null, quote_spread bigint not null, observed_at bigint not null,
+    block bigint not null, timestamp bigint not null, txid text not null
 );
 
 -- Sats per whole unit times 2^32.

@@ -21,6 +21,7 @@ import {SeriesRegistry} from "../../contracts/SeriesRegistry.sol";
 import {SeriesUpgrader} from "../../contracts/SeriesUpgrader.sol";
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {IFairValue} from "../../contracts/interfaces/IFairValue.sol";
+import {IFleetOracle} from "../../contracts/interfaces/IFleetOracle.sol";
 import {ILedgerCourt} from "../../contracts/interfaces/ILedgerCourt.sol";
 import {ISeriesRegistry} from "../../contracts/interfaces/ISeriesRegistry.sol";
 import {IRegistrarBond} from "../../contracts/interfaces/IRegistrarBond.sol";
@@ -83,6 +84,7 @@ contract Deploy {
         string memory json = _VM.readFile(configPath);
         _VM.startBroadcast();
         deploy(json, msg.sender);
+        if (_VM.parseJsonAddress(json, ".quoteToken") == address(0)) stakeDemo(msg.sender);
         _VM.stopBroadcast();
         _VM.writeFile(outPath, _output());
     }
@@ -95,6 +97,18 @@ contract Deploy {
             _series(json, i);
         }
         _roles(json, deployer);
+    }
+
+    /// @notice Gives every signer the minimum stake in demo money.
+    function stakeDemo(address deployer) public {
+        FleetOracle oracle = _system.fleetOracle;
+        address[] memory list = oracle.signers();
+        uint256 amount = oracle.minStake();
+        DemoQuote(_system.quote).mint(deployer, amount * list.length);
+        DemoQuote(_system.quote).approve(address(oracle), amount * list.length);
+        for (uint256 i = 0; i < list.length; ++i) {
+            oracle.stake(list[i], amount);
+        }
     }
 
     function system() external view returns (System memory) {
@@ -123,6 +137,8 @@ contract Deploy {
         s.fleetOracle = new FleetOracle(
             address(manager),
             registry,
+            s.quote,
+            uint96(_VM.parseJsonUint(json, ".signerStake")),
             _VM.parseJsonAddressArray(json, ".signers"),
             uint8(_VM.parseJsonUint(json, ".quorum")),
             uint32(block.timestamp / 28_800)
@@ -277,7 +293,7 @@ contract Deploy {
         _allow(manager, address(s.epochLedger), PARAMETERS, IEpochLedger.addWrapper.selector);
         _allow(manager, address(s.seriesRegistry), PARAMETERS, ISeriesRegistry.addVenue.selector);
         _allow(manager, address(s.fairValue), PARAMETERS, IFairValue.setParams.selector);
-        _allow(manager, address(s.fleetOracle), PARAMETERS, FleetOracle.setSigners.selector);
+        _allow(manager, address(s.fleetOracle), PARAMETERS, IFleetOracle.setSigners.selector);
         _allow(manager, address(s.seriesRegistry), GUARDIAN, IStoppable.setStopped.selector);
         _allow(manager, address(s.primarySale), GUARDIAN, IStoppable.setStopped.selector);
         for (uint256 i = 0; i < _lines.length; ++i) {

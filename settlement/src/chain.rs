@@ -4,7 +4,7 @@ use alloy::{
     eips::BlockId,
     primitives::{Address, B256},
     providers::Provider,
-    sol_types::{SolStruct, SolValue},
+    sol_types::SolValue,
 };
 use domain::EpochId;
 use evm::{
@@ -92,7 +92,7 @@ impl Chain {
         let reports = self.reports(at).await?;
         let body = reports
             .into_iter()
-            .find(|report| report.epoch == epoch.0 && report.eip712_hash_struct() == hash);
+            .find(|report| report.epoch == epoch.0 && evm::quorum::report_hash(report) == hash);
         let body = body.ok_or_else(|| {
             Error::mismatch(epoch, format!("no ReportPosted event hashes to the oracle's {hash}"))
         })?;

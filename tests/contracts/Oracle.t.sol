@@ -16,7 +16,7 @@ contract OracleTest is Fixture {
     }
 
     function _refused(IFleetOracle.FleetReport memory report, bytes memory why) private {
-        bytes[] memory signatures = signed(_oracle.reportDigest(report), 2);
+        bytes memory signatures = packed(_oracle.reportDigest(report), 2);
         vm.expectRevert(why);
         _oracle.post(report, signatures);
     }
@@ -52,35 +52,11 @@ contract OracleTest is Fixture {
         assertEq(_oracle.potOf(report.epoch), 90, "pot without deductions");
     }
 
-    function test_structHashMatchesAnIndependentOne() public view {
+    function test_digestMatchesAnIndependentOne() public view {
         IFleetOracle.FleetReport memory r = reportOf(5);
-        bytes32 piece = keccak256(abi.encode(keccak256("Piece(uint32 workEpoch,uint64 sats)"), r.epoch, uint64(5)));
-        bytes32 receipt = keccak256(
-            abi.encode(keccak256("Receipt(bytes32 txid,uint32 vout,uint64 sats)"), keccak256("receipt"), 0, 5)
-        );
-        string memory seriesType =
-            "SeriesReport(uint16 series,Piece[] pots,uint128 work,uint128 liveHashrate,uint128 hardwarePrice,uint64 deductions)";
-        string memory pieceType = "Piece(uint32 workEpoch,uint64 sats)";
-        bytes32 series = keccak256(
-            abi.encode(
-                keccak256(bytes(string.concat(seriesType, pieceType))),
-                1,
-                keccak256(abi.encode(piece)),
-                100 * EPOCH,
-                100,
-                uint256(2e22),
-                0
-            )
-        );
-        string memory reportType =
-            "FleetReport(uint32 epoch,uint16 round,bytes32 prevHash,bytes32 configDigest,uint64 quotePerBtc,uint32 quoteSpread,uint40 observedAt,Receipt[] receipts,SeriesReport[] series,bytes32 evidenceRoot)";
-        bytes32 typeHash = keccak256(
-            bytes(string.concat(reportType, pieceType, "Receipt(bytes32 txid,uint32 vout,uint64 sats)", seriesType))
-        );
-        bytes memory head = abi.encode(typeHash, r.epoch, 0, r.prevHash, r.configDigest, r.quotePerBtc, 0, r.observedAt);
-        bytes32 inner = keccak256(
-            abi.encodePacked(head, keccak256(abi.encode(receipt)), keccak256(abi.encode(series)), bytes32(0))
-        );
+        r.round = 3;
+        bytes32 typeHash = keccak256("FleetReport(uint32 epoch,uint16 round,bytes32 reportHash)");
+        bytes32 inner = keccak256(abi.encode(typeHash, r.epoch, 3, keccak256(abi.encode(r))));
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
@@ -92,6 +68,32 @@ contract OracleTest is Fixture {
         );
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", domain, inner));
         assertEq(_oracle.reportDigest(r), digest, "digest");
+    }
+
+    function test_theEventHoldsTheReport() public {
+        IFleetOracle.FleetReport memory report = reportOf(5);
+        bytes memory signatures = packed(_oracle.reportDigest(report), 2);
+        vm.expectEmit(true, true, true, true, address(_oracle));
+        emit IFleetOracle.ReportPosted(report.epoch, 0, keccak256(abi.encode(report)), report);
+        _oracle.post(report, signatures);
+        assertEq(_oracle.reportHash(report.epoch), keccak256(abi.encode(report)), "hash");
+    }
+
+    function test_hashesOf512ReportsAreKept() public {
+        IFleetOracle.FleetReport memory report = reportOf(7);
+        post(report);
+        bytes32 hash = keccak256(abi.encode(report));
+        vm.warp(uint256(70_000 + 520) * EPOCH);
+        for (uint32 e = 70_001; e < 70_512; ++e) {
+            _oracle.declareGap(e);
+        }
+        assertEq(_oracle.reportHash(70_000), hash, "512 back");
+        _oracle.declareGap(70_512);
+        assertEq(_oracle.reportHash(70_000), 0, "forgotten");
+        assertEq(_oracle.lastReportHash(), hash, "still the last report");
+        assertEq(_oracle.potOf(70_000), 7, "money is not forgotten");
+        post(reportOf(0));
+        assertEq(_oracle.lastEpoch(), 70_513, "chained to it");
     }
 
     /* ERRORS */
@@ -123,62 +125,112 @@ contract OracleTest is Fixture {
         _refused(report, abi.encodeWithSelector(IFleetOracle.EpochNotOver.selector, 70_000));
     }
 
-    function test_WrongRound() public {
+    /// A signature of one round is none of another; whichever round gets a quorum first settles the epoch.
+    function test_roundsAreSignedApart() public {
         IFleetOracle.FleetReport memory report = reportOf(1);
-        report.round = 1;
-        _refused(report, abi.encodeWithSelector(IFleetOracle.WrongRound.selector, 1));
+        bytes memory signatures = packed(_oracle.reportDigest(report), 2);
+        report.round = 4;
+        refuses(IFleetOracle.NotASigner.selector);
+        _oracle.post(report, signatures);
+        post(report);
+        assertEq(_oracle.lastEpoch(), 70_000, "a later round");
+        report.round = 5;
+        _refused(report, abi.encodeWithSelector(IFleetOracle.WrongEpoch.selector, 70_001, 70_000));
     }
 
     function test_NotEnoughSignatures() public {
         IFleetOracle.FleetReport memory report = reportOf(1);
-        bytes[] memory one = signed(_oracle.reportDigest(report), 1);
+        bytes memory one = packed(_oracle.reportDigest(report), 1);
         vm.expectRevert(abi.encodeWithSelector(IFleetOracle.NotEnoughSignatures.selector, 2, 1));
         _oracle.post(report, one);
+        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.NotEnoughSignatures.selector, 2, 0));
+        _oracle.post(report, "");
+        bytes32 digest = keccak256("batch");
+        bytes[] memory list = signed(digest, 1);
+        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.NotEnoughSignatures.selector, 2, 1));
+        _oracle.checkQuorum(digest, list);
     }
 
+    /// Also the duplicate signer.
     function test_SignersNotAscending() public {
         IFleetOracle.FleetReport memory report = reportOf(1);
-        bytes[] memory list = signed(_oracle.reportDigest(report), 2);
-        address first = vm.addr(keys[0]);
+        bytes32 digest = _oracle.reportDigest(report);
+        (address first, address second) = (vm.addr(keys[0]), vm.addr(keys[1]));
+        bytes memory one = packed(digest, 1);
+        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.SignersNotAscending.selector, first, first));
+        _oracle.post(report, bytes.concat(one, one));
+        bytes memory other = bytes.concat(bytes1(uint8(1)), compactOf(keys[1], digest));
+        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.SignersNotAscending.selector, second, first));
+        _oracle.post(report, bytes.concat(other, one));
+        bytes[] memory list = signed(digest, 2);
         list[1] = list[0];
         vm.expectRevert(abi.encodeWithSelector(IFleetOracle.SignersNotAscending.selector, first, first));
-        _oracle.post(report, list);
-        list[0] = signatureOf(keys[1], _oracle.reportDigest(report));
-        refuses(IFleetOracle.SignersNotAscending.selector);
-        _oracle.post(report, list);
+        _oracle.checkQuorum(digest, list);
     }
 
     function test_NotASigner() public {
         IFleetOracle.FleetReport memory report = reportOf(1);
-        bytes[] memory list = signed(_oracle.reportDigest(report), 2);
-        list[1] = signatureOf(0xBAD, _oracle.reportDigest(report));
+        bytes32 digest = _oracle.reportDigest(report);
+        bytes memory list = bytes.concat(packed(digest, 1), bytes1(uint8(1)), compactOf(0xBAD, digest));
         vm.expectRevert(abi.encodeWithSelector(IFleetOracle.NotASigner.selector, vm.addr(0xBAD)));
         _oracle.post(report, list);
+        // one signer's signature in another's place
+        list = bytes.concat(packed(digest, 1), bytes1(uint8(1)), compactOf(keys[2], digest));
+        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.NotASigner.selector, vm.addr(keys[2])));
+        _oracle.post(report, list);
         // signed for another report
-        report.quotePerBtc += 1;
-        list = signed(keccak256("something else"), 2);
+        list = packed(keccak256("something else"), 2);
         refuses(IFleetOracle.NotASigner.selector);
         _oracle.post(report, list);
+        bytes[] memory loose = signed(digest, 2);
+        loose[1] = signatureOf(0xBAD, digest);
+        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.NotASigner.selector, vm.addr(0xBAD)));
+        _oracle.checkQuorum(digest, loose);
     }
 
+    /// Each signature has one form of 64 bytes and one of 65: no mirror, no other v, no other length.
     function test_BadSignature() public {
-        IFleetOracle.FleetReport memory report = reportOf(1);
-        bytes[] memory list = signed(_oracle.reportDigest(report), 2);
-        bytes memory good = list[1];
-        list[1] = "";
-        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.BadSignature.selector, 1));
-        _oracle.post(report, list);
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keys[1], _oracle.reportDigest(report));
-        // the mirror signature, with s above half the order
+        bytes32 digest = keccak256("batch");
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(keys[1], digest);
         uint256 n = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141;
-        list[1] = abi.encodePacked(r, n - uint256(s), v == 27 ? uint8(28) : uint8(27));
+        bytes32 mirror = bytes32(n - uint256(s));
+        uint8 other = v == 27 ? 28 : 27;
+        _badLoose(digest, abi.encodePacked(r, mirror, other));
+        _badLoose(digest, abi.encodePacked(r, s, uint8(v - 27)));
+        _badLoose(digest, abi.encodePacked(r, s, uint8(30)));
+        _badLoose(digest, abi.encodePacked(r, s, v, uint8(0)));
+        _badLoose(digest, abi.encodePacked(r));
+        _badLoose(digest, "");
+        bytes[] memory list = signed(digest, 2);
+        _oracle.checkQuorum(digest, list);
+        list[1] = compactOf(keys[1], digest);
+        _oracle.checkQuorum(digest, list);
+    }
+
+    function test_badSignatureAmongPackedOnes() public {
+        IFleetOracle.FleetReport memory report = reportOf(1);
+        bytes32 digest = _oracle.reportDigest(report);
+        (, bytes32 r,) = vm.sign(keys[1], digest);
+        bytes memory one = packed(digest, 1);
+        bytes memory bad = abi.encodeWithSelector(IFleetOracle.BadSignature.selector, 1);
+        // half the order plus one fits the 255 bits
+        bytes memory high = abi.encodePacked(r, hex"7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a1");
+        vm.expectRevert(bad);
+        _oracle.post(report, bytes.concat(one, bytes1(uint8(1)), high));
+        vm.expectRevert(bad);
+        _oracle.post(report, bytes.concat(one, bytes1(uint8(1)), new bytes(64)));
+        vm.expectRevert(bad);
+        _oracle.post(report, bytes.concat(one, bytes1(uint8(3)), compactOf(keys[1], digest)));
+        vm.expectRevert(bad);
+        _oracle.post(report, bytes.concat(one, bytes1(uint8(1))));
+        _oracle.post(report, packed(digest, 2));
+    }
+
+    function _badLoose(bytes32 digest, bytes memory signature) private {
+        bytes[] memory list = signed(digest, 2);
+        list[1] = signature;
         vm.expectRevert(abi.encodeWithSelector(IFleetOracle.BadSignature.selector, 1));
-        _oracle.post(report, list);
-        list[1] = abi.encodePacked(r, s, uint8(30));
-        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.BadSignature.selector, 1));
-        _oracle.post(report, list);
-        list[1] = good;
-        _oracle.post(report, list);
+        _oracle.checkQuorum(digest, list);
     }
 
     function test_BadPieces() public {
@@ -278,9 +330,13 @@ contract OracleTest is Fixture {
         address[] memory list = new address[](1);
         list[0] = address(1);
         vm.expectRevert(abi.encodeWithSelector(IFleetOracle.BadFirstEpoch.selector, epochNow() + 1));
-        new FleetOracle(address(this), address(this), list, 1, epochNow() + 1);
+        _new(list, epochNow() + 1);
         vm.expectRevert(abi.encodeWithSelector(IFleetOracle.BadFirstEpoch.selector, epochNow() - 2));
-        new FleetOracle(address(this), address(this), list, 1, epochNow() - 2);
-        new FleetOracle(address(this), address(this), list, 1, epochNow() - 1);
+        _new(list, epochNow() - 2);
+        _new(list, epochNow() - 1);
+    }
+
+    function _new(address[] memory list, uint32 first) private {
+        new FleetOracle(address(this), address(this), address(quote), 1, list, 1, first);
     }
 }

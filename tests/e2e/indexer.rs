@@ -126,7 +126,7 @@ async fn says_the_rest(net: &Devnet, index: &Indexer, first: u32) {
     assert_eq!(reports["reports"][0]["epoch"], json!((first + 1).to_string()));
     let signers = reports["reports"][0]["signers"].as_array().unwrap();
     let known = reports["signers"].as_array().unwrap();
-    assert_eq!(signers.len(), 3);
+    assert_eq!(signers.len(), 5);
     assert!(signers.iter().all(|signer| known.contains(signer)), "{reports}");
 
     let account = format!("/v1/accounts/{}", dev_key(DevKey::Anya).address());

@@ -9,4 +9,5 @@
 )]
 
 mod configs;
+mod oracle;
 mod settlement;

@@ -74,6 +74,16 @@ pub struct History {
     pub signer_sets: Vec<At<IFleetOracle::SignerSet>>,
     /// Reports.
     pub reports: Vec<At<IFleetOracle::ReportPosted>>,
+    /// Prices posted apart from reports.
+    pub valuations: Vec<At<IFleetOracle::ValuationPosted>>,
+    /// Stakes deposited.
+    pub staked: Vec<At<IFleetOracle::Staked>>,
+    /// Stakes paid out.
+    pub unstaked: Vec<At<IFleetOracle::Unstaked>>,
+    /// Stakes taken.
+    pub slashed: Vec<At<IFleetOracle::Slashed>>,
+    /// Reports and valuations that moved fair value.
+    pub applied: Vec<At<IFairValue::Applied>>,
     /// Epochs without a report.
     pub gaps: Vec<At<IFleetOracle::GapDeclared>>,
     /// Payout scripts.
@@ -170,6 +180,11 @@ impl History {
             deployment.fleet_oracle => IFleetOracle::SignerSet, signer_sets;
             deployment.fleet_oracle => IFleetOracle::ReportPosted, reports;
             deployment.fleet_oracle => IFleetOracle::GapDeclared, gaps;
+            deployment.fleet_oracle => IFleetOracle::ValuationPosted, valuations;
+            deployment.fleet_oracle => IFleetOracle::Staked, staked;
+            deployment.fleet_oracle => IFleetOracle::Unstaked, unstaked;
+            deployment.fleet_oracle => IFleetOracle::Slashed, slashed;
+            deployment.fair_value => IFairValue::Applied, applied;
             deployment.epoch_ledger => IEpochLedger::Committed, commits;
             deployment.epoch_ledger => IEpochLedger::PayoutProven, proofs;
             deployment.epoch_ledger => IEpochLedger::WrapperAdded, wrappers;

@@ -55,7 +55,7 @@ pub enum End {
     },
 }
 
-/// Tells one lie per check, or only that of `only`, and runs the whole verification each time.
+/// Tells every lie, at least one per check, or only that of `only`, and runs the whole verification each time.
 ///
 /// # Errors
 /// When the honest run cannot be carried out.

@@ -30,21 +30,19 @@ pub struct Memory {
     earned: bool,
     /// Hardware price as last quoted, and when.
     hardware: Option<(u128, u32)>,
-    /// Value published last.
-    published: Option<u128>,
+    /// Epoch of the last step, the value published by it, and that from which it stepped.
+    step: Option<(u32, u128, u128)>,
 }
 
-/// One series' line of one report, with what stood in the registry.
+/// What a report, or a valuation apart from production, says of one series, with what stood in the registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs {
-    /// Epoch of the report.
+    /// Its epoch.
     pub epoch: u32,
-    /// Quote units per BTC.
+    /// Quote units per BTC, of the highest epoch so far.
     pub quote_per_btc: u64,
-    /// Sats of pots and deductions.
-    pub sats: u128,
-    /// Acknowledged hashes.
-    pub work: u128,
+    /// Sats of pots and deductions, and acknowledged hashes; none in a valuation.
+    pub income: Option<(u128, u128)>,
     /// Quote units per 1e15 H/s; zero if nobody quoted.
     pub hardware_price: u128,
     /// Hashes per second of a whole unit.
@@ -73,22 +71,34 @@ pub struct Value {
 }
 
 impl Memory {
-    /// Takes a report in and values the series by it.
+    /// Epoch of the last step.
+    #[must_use]
+    pub fn epoch(&self) -> Option<u32> {
+        self.step.map(|(epoch, _, _)| epoch)
+    }
+
+    /// Takes a report or valuation in and values the series by it. One of an epoch that is valued already does that step
+    /// once more.
     ///
     /// # Errors
     /// When a value leaves its field.
     pub fn value(&mut self, params: &Params, inputs: &Inputs) -> Result<Value, Error> {
-        if inputs.hardware_price > 0 {
+        let quoted_at = self.hardware.map_or(0, |(_, at)| at);
+        if inputs.hardware_price > 0 && inputs.epoch >= quoted_at {
             self.hardware = Some((inputs.hardware_price, inputs.epoch));
         }
-        self.earned |= inputs.sats > 0;
-        self.income.push((inputs.sats, inputs.work));
-        let old = self.income.len().saturating_sub(TRAILING);
-        self.income.drain(..old);
+        if let Some((sats, work)) = inputs.income {
+            self.earned |= sats > 0;
+            self.income.push((sats, work));
+            let old = self.income.len().saturating_sub(TRAILING);
+            self.income.drain(..old);
+        }
+        let again = self.step.filter(|(epoch, _, _)| *epoch >= inputs.epoch);
+        let epoch = again.map_or(inputs.epoch, |(epoch, _, _)| epoch);
 
-        let end = (u64::from(inputs.epoch) + 1) * EPOCH;
+        let end = (u64::from(epoch) + 1) * EPOCH;
         let schedule = schedule(params, end.saturating_sub(inputs.service_date))?;
-        let quoted = self.hardware.filter(|(_, at)| at + HARDWARE_EPOCHS >= inputs.epoch);
+        let quoted = self.hardware.filter(|(_, at)| at + HARDWARE_EPOCHS >= epoch);
         let hardware = quoted.map_or(Ok(U256::ZERO), |(price, _)| hardware(price, inputs))?;
         let discounted = if self.earned {
             discounted(params, self.income(inputs)?, inputs.opex)?
@@ -96,7 +106,9 @@ impl Memory {
             U256::ZERO
         };
         let raw = median_of_known(schedule, hardware, discounted);
-        let previous = self.published.map_or(raw, U256::from);
+        let before = again.map(|(_, _, previous)| previous);
+        let before = before.or(self.step.map(|(_, published, _)| published));
+        let previous = before.map_or(raw, U256::from);
         let (low, high) = (mul_div(previous, 98, 100)?, mul_div(previous, 102, 100)?);
         let value = Value {
             schedule: narrow(schedule)?,
@@ -106,7 +118,7 @@ impl Memory {
             published: narrow(raw.max(low).min(high))?,
             previous: narrow(previous)?,
         };
-        self.published = Some(value.published);
+        self.step = Some((epoch, value.published, value.previous));
         Ok(value)
     }
 
@@ -258,7 +270,7 @@ mod tests {
             let mut before: Option<u128> = None;
             for (n, sats) in (0_u32..).zip(sats) {
                 let inputs = Inputs {
-                    epoch: 60_000 + n, quote_per_btc: 60_000_000_000, sats: u128::from(sats), work: 1 << 50,
+                    epoch: 60_000 + n, quote_per_btc: 60_000_000_000, income: Some((u128::from(sats), 1 << 50)),
                     hardware_price: 0, hashrate_per_unit: 1 << 20, service_date: 0, opex: 0,
                 };
                 let value = memory.value(&params(), &inputs).unwrap();

@@ -16,9 +16,9 @@ use std::collections::HashMap;
 use alloy::{
     primitives::{Address, B256, Bytes},
     rpc::types::Log,
-    sol_types::{SolEventInterface, eip712_domain},
+    sol_types::SolEventInterface,
 };
-use evm::{Deployment, bindings};
+use evm::{Deployment, bindings, quorum::OracleDomain};
 
 use crate::{Error, store::writer::BlockWriter};
 
@@ -100,13 +100,8 @@ impl Sources {
             .collect()
     }
 
-    fn oracle_domain(&self) -> alloy::sol_types::Eip712Domain {
-        eip712_domain! {
-            name: "Liquid Hashrate FleetOracle",
-            version: "1",
-            chain_id: self.deployment.chain_id,
-            verifying_contract: self.deployment.fleet_oracle,
-        }
+    const fn oracle_domain(&self) -> OracleDomain {
+        OracleDomain { chain_id: self.deployment.chain_id, oracle: self.deployment.fleet_oracle }
     }
 }
 

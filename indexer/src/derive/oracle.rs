@@ -1,18 +1,22 @@
-//! Reports with their pieces, receipts and signers; gaps; signer sets.
+//! Reports with their pieces, receipts and signers; prices apart from them; gaps; signer sets and their stakes.
 
 use alloy::{
-    primitives::{Bytes, Signature},
-    sol_types::{SolCall, SolStruct},
+    primitives::{Address, Bytes, U256},
+    sol_types::SolCall,
 };
-use evm::bindings::IFleetOracle::{
-    FleetReport, IFleetOracleEvents as Event, ReportPosted, postCall,
+use evm::{
+    bindings::IFleetOracle::{FleetReport, IFleetOracleEvents as Event, ReportPosted, postCall},
+    quorum,
 };
 
 use super::{At, Sources, bitcoin_hash};
 use crate::{
     Error,
     store::{
-        table::{Cell, REPORT_PIECES, REPORT_RECEIPTS, REPORT_SERIES, REPORTS, SIGNER_SETS},
+        table::{
+            Cell, REPORT_PIECES, REPORT_RECEIPTS, REPORT_SERIES, REPORTS, SIGNER_SETS,
+            STAKE_EVENTS, VALUATION_REPORTS,
+        },
         writer::BlockWriter,
     },
 };
@@ -35,12 +39,37 @@ pub(super) async fn apply(
                 ("epoch", gap.epoch.into()),
                 ("round", Cell::Int(0)),
                 ("gap", Cell::Int(1)),
+                ("by_quorum", Cell::Int(gap.byQuorum.into())),
                 ("block", Cell::int(at.block)),
                 ("timestamp", Cell::int(at.timestamp)),
                 ("txid", Cell::hex(at.txid)),
             ];
             writer.put(&REPORTS, row).await
         }
+        Event::ValuationPosted(posted) => {
+            let v = &posted.valuation;
+            let row = vec![
+                ("epoch", posted.epoch.into()),
+                ("round", posted.round.into()),
+                ("hash", Cell::hex(posted.valuationHash)),
+                ("after_report", Cell::hex(v.afterReport)),
+                ("quote_per_btc", Cell::decimal(v.quotePerBtc)),
+                ("quote_spread", v.quoteSpread.into()),
+                ("observed_at", Cell::int(v.observedAt.to())),
+                ("block", Cell::int(at.block)),
+                ("timestamp", Cell::int(at.timestamp)),
+                ("txid", Cell::hex(at.txid)),
+            ];
+            writer.put(&VALUATION_REPORTS, row).await
+        }
+        Event::Staked(e) => stake(writer, at, e.signer, "staked", e.amount, None).await,
+        Event::Unstaked(e) => stake(writer, at, e.signer, "unstaked", e.amount, None).await,
+        Event::Slashed(e) => {
+            let place = Some((e.epoch, e.round));
+            stake(writer, at, e.signer, "slashed", e.amount, place).await
+        }
+        // money of whoever showed the fault, and of nobody else
+        Event::RewardClaimed(_) => Ok(()),
         Event::SignerSet(set) => {
             let row = vec![
                 ("block", Cell::int(at.block)),
@@ -54,6 +83,29 @@ pub(super) async fn apply(
     }
 }
 
+/// A change of a signer's stake; for a slash, the epoch and round that it signed twice.
+async fn stake(
+    writer: &mut BlockWriter<'_>,
+    at: At,
+    signer: Address,
+    kind: &str,
+    amount: U256,
+    place: Option<(u32, u16)>,
+) -> Result<(), Error> {
+    let row = vec![
+        ("block", Cell::int(at.block)),
+        ("log_index", Cell::int(at.index)),
+        ("timestamp", Cell::int(at.timestamp)),
+        ("signer", Cell::hex(signer)),
+        ("kind", Cell::Text(kind.into())),
+        ("amount", Cell::decimal(amount)),
+        ("epoch", place.map_or(Cell::Null, |place| place.0.into())),
+        ("round", place.map_or(Cell::Null, |place| place.1.into())),
+        ("txid", Cell::hex(at.txid)),
+    ];
+    writer.put(&STAKE_EVENTS, row).await
+}
+
 async fn report(
     writer: &mut BlockWriter<'_>,
     at: At,
@@ -65,6 +117,7 @@ async fn report(
         ("epoch", posted.epoch.into()),
         ("round", posted.round.into()),
         ("gap", Cell::Int(0)),
+        ("by_quorum", Cell::Int(1)),
         ("hash", Cell::hex(posted.reportHash)),
         ("prev_hash", Cell::hex(report.prevHash)),
         ("config_digest", Cell::hex(report.configDigest)),
@@ -122,16 +175,15 @@ fn signers(sources: &Sources, posted: &ReportPosted, input: &Bytes) -> Option<St
     if call.report.epoch != posted.epoch || call.report.round != posted.round {
         return None;
     }
-    let digest = call.report.eip712_signing_hash(&sources.oracle_domain());
-    let recovered: Option<Vec<_>> = call
-        .signatures
+    let digest = sources.oracle_domain().report(&call.report);
+    let recovered: Option<Vec<_>> = quorum::unpack(&call.signatures)?
         .iter()
-        .map(|bytes| Signature::from_raw(bytes).ok()?.recover_address_from_prehash(&digest).ok())
+        .map(|(_, signature)| signature.recover_address_from_prehash(&digest).ok())
         .collect();
     address_list(&recovered?).ok()
 }
 
-fn address_list(addresses: &[alloy::primitives::Address]) -> Result<String, Error> {
+fn address_list(addresses: &[Address]) -> Result<String, Error> {
     let addresses: Vec<String> = addresses.iter().map(|a| format!("{a:#x}")).collect();
     Ok(serde_json::to_string(&addresses)?)
 }

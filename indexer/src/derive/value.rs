@@ -36,6 +36,8 @@ pub(super) async fn apply(writer: &mut BlockWriter<'_>, at: At, event: Event) ->
             }
             writer.put(&SERIES, vec![("id", id), ("unbacked", changed.unbacked.into())]).await
         }
+        // the rows that it caused follow
+        Event::Applied(_) => Ok(()),
         Event::ParamsSet(set) => {
             let row = vec![
                 ("series", set.series.into()),

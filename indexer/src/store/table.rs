@@ -44,13 +44,17 @@ tables! {
     POOL_EPOCHS = "pool_epochs" ["series", "epoch"] ["cash", "inventory", "shares"];
     TICKETS = "tickets" ["series", "ticket"] ["owner", "units", "settled_units", "quote", "taken_back"];
     QUEUE_CLAIMS = "queue_claims" ["block", "log_index"] ["series", "owner", "recipient", "quote", "txid"];
-    REPORTS = "reports" ["epoch", "round"] ["gap", "hash", "prev_hash", "config_digest", "quote_per_btc",
+    REPORTS = "reports" ["epoch", "round"] ["gap", "by_quorum", "hash", "prev_hash", "config_digest", "quote_per_btc",
         "quote_spread", "observed_at", "evidence_root", "signers", "block", "timestamp", "txid"];
     REPORT_RECEIPTS = "report_receipts" ["epoch", "round", "position"] ["txid", "vout", "sats"];
     REPORT_SERIES = "report_series" ["epoch", "round", "series"]
         ["work", "live_hashrate", "hardware_price", "deductions"];
     REPORT_PIECES = "report_pieces" ["epoch", "round", "series", "work_epoch"] ["sats"];
     SIGNER_SETS = "signer_sets" ["block", "log_index"] ["signers", "quorum", "config_digest"];
+    STAKE_EVENTS = "stake_events" ["block", "log_index"]
+        ["timestamp", "signer", "kind", "amount", "epoch", "round", "txid"];
+    VALUATION_REPORTS = "valuation_reports" ["epoch"] ["round", "hash", "after_report", "quote_per_btc",
+        "quote_spread", "observed_at", "block", "timestamp", "txid"];
     VALUATIONS = "valuations" ["series", "epoch"] ["schedule", "hardware", "discounted", "raw", "published",
         "previous", "quote_per_btc", "block"];
     VALUE_PARAMS = "value_params" ["series"]

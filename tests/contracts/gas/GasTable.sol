@@ -19,10 +19,10 @@ abstract contract GasTable is Test {
         record(name, vm.lastCallGas().gasTotalUsed);
     }
 
-    /// @notice Records a figure that was measured otherwise.
-    function record(string memory name, uint256 used) internal {
+    /// @notice Records `gas`: a mean of calls, or a call that others followed.
+    function record(string memory name, uint256 gas) internal {
         _names.push(name);
-        _gas.push(used);
+        _gas.push(gas);
     }
 
     /// @notice Whether this is the code that targets are measured on.

@@ -10,7 +10,6 @@ import {PoolBooks} from "../../../contracts/PoolBooks.sol";
 import {PrimarySale} from "../../../contracts/PrimarySale.sol";
 import {IFairValue} from "../../../contracts/interfaces/IFairValue.sol";
 import {IFleetOracle} from "../../../contracts/interfaces/IFleetOracle.sol";
-import {ReportHash} from "../../../contracts/libraries/ReportHash.sol";
 import {HashrateUnit} from "../../../contracts/tokens/HashrateUnit.sol";
 import {FixedSeries} from "../utils/Mocks.sol";
 import {GasTable} from "./GasTable.sol";
@@ -84,12 +83,13 @@ contract PoolGasTest is GasTable {
     function _value() private {
         IFleetOracle.FleetReport memory report;
         report.epoch = epochNow() - 1;
+        report.prevHash = _chain.lastReportHash();
         report.quotePerBtc = 60_000e6;
         report.observedAt = uint40(uint256(epochNow()) * EPOCH);
         report.series = new IFleetOracle.SeriesReport[](1);
         report.series[0].series = 1;
         report.series[0].hardwarePrice = 2e22;
-        _chain.report(report.epoch, ReportHash.hashOf(report));
+        _chain.report(report.epoch, keccak256(abi.encode(report)));
         _values.update(abi.encode(report));
     }
 

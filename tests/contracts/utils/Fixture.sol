@@ -49,6 +49,29 @@ abstract contract Fixture is Test {
         }
         vm.prank(operator);
         sys.fleetOracle.setSigners(list, 2);
+        stakeFor(list);
+    }
+
+    function stakeFor(address[] memory list) internal {
+        uint256 amount = sys.fleetOracle.minStake();
+        quote.mint(address(this), amount * list.length);
+        quote.approve(address(sys.fleetOracle), amount * list.length);
+        for (uint256 i = 0; i < list.length; ++i) {
+            sys.fleetOracle.stake(list[i], amount);
+        }
+    }
+
+    /// @notice The first `count` signers' signatures, packed as the oracle takes them.
+    function packed(bytes32 digest, uint256 count) internal view returns (bytes memory list) {
+        for (uint256 i = 0; i < count; ++i) {
+            list = bytes.concat(list, bytes1(uint8(i)), compactOf(keys[i], digest));
+        }
+    }
+
+    /// @notice EIP-2098.
+    function compactOf(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, bytes32(uint256(s) | uint256(v - 27) << 255));
     }
 
     /// @notice Signatures of the first `count` signers.
@@ -89,7 +112,8 @@ abstract contract Fixture is Test {
     }
 
     function post(IFleetOracle.FleetReport memory report) internal {
-        sys.fleetOracle.post(report, signed(sys.fleetOracle.reportDigest(report), 2));
+        uint256 needed = sys.fleetOracle.signaturesNeeded(report);
+        sys.fleetOracle.post(report, packed(sys.fleetOracle.reportDigest(report), needed));
     }
 
     /// @notice Moves to just after the next unreported epoch, reports it and values it.

@@ -111,6 +111,9 @@ contract HostilePolicy {
 contract FixedSeries {
     address public immutable unit;
     mapping(uint32 epoch => bytes32) public reportHash;
+    bytes32 public lastReportHash;
+    bytes32 public lastValuationHash;
+    mapping(bytes32 report => bytes32) public lastValuationAfter;
     uint16 public constant seriesCount = 1;
     bool public constant bonded = true;
 
@@ -120,6 +123,7 @@ contract FixedSeries {
 
     function report(uint32 epoch, bytes32 hash) external {
         reportHash[epoch] = hash;
+        lastReportHash = hash;
     }
 
     function unitOf(uint16) external view returns (address) {

@@ -9,7 +9,6 @@ import {FairValue} from "../../../contracts/FairValue.sol";
 import {PoolBooks} from "../../../contracts/PoolBooks.sol";
 import {IFairValue} from "../../../contracts/interfaces/IFairValue.sol";
 import {IFleetOracle} from "../../../contracts/interfaces/IFleetOracle.sol";
-import {ReportHash} from "../../../contracts/libraries/ReportHash.sol";
 import {HashrateUnit} from "../../../contracts/tokens/HashrateUnit.sol";
 import {LpShare} from "../../../contracts/tokens/LpShare.sol";
 import {FixedSeries} from "./Mocks.sol";
@@ -77,6 +76,7 @@ abstract contract ValuedPool is Test {
     function report(uint256 worth, uint256 hardware) internal {
         IFleetOracle.FleetReport memory r;
         r.epoch = epochNow() - 1;
+        r.prevHash = chain.lastReportHash();
         r.quotePerBtc = BTC;
         r.observedAt = uint40(uint256(epochNow()) * EPOCH);
         r.series = new IFleetOracle.SeriesReport[](1);
@@ -88,7 +88,7 @@ abstract contract ValuedPool is Test {
         // years is worth 5.18 % of that
         uint256 earns = 20_751_000 * worth / NEW;
         r.series[0].pots[0] = IFleetOracle.Piece(r.epoch, uint64(earns > 1_075_000 ? earns - 1_075_000 : 0));
-        chain.report(r.epoch, ReportHash.hashOf(r));
+        chain.report(r.epoch, keccak256(abi.encode(r)));
         values.update(abi.encode(r));
     }
 

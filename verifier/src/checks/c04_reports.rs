@@ -1,15 +1,12 @@
 //! Check 4: reports follow each other, a quorum signed each, and every receipt is on Bitcoin, once, in time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use alloy::{
-    primitives::{Address, B256, Signature, U256},
-    sol_types::{Eip712Domain, SolCall, SolStruct, eip712_domain},
-};
+use alloy::primitives::{B256, U256};
 use domain::EpochId;
-use evm::bindings::IFleetOracle::{self, postCall};
+use evm::{bindings::IFleetOracle, quorum};
 
-use super::Checked;
+use super::{Checked, c04_signatures as signatures};
 use crate::{
     Error, Findings,
     history::{At, Stamp},
@@ -17,18 +14,22 @@ use crate::{
     world::World,
 };
 
+/// Epochs whose report hash the oracle keeps.
+const RING: u32 = 512;
+
 pub(super) async fn check(world: &World) -> Checked {
     let mut findings = Findings::default();
     order(world, &mut findings);
     let wanted: Vec<&At<IFleetOracle::ReportPosted>> =
         world.history.reports.iter().filter(|report| world.wants(report.event.epoch)).collect();
     hashes(world, &wanted, &mut findings).await?;
-    let signed = signatures(world, &wanted, &mut findings).await?;
+    let signed = signatures::check(world, &wanted, &mut findings).await?;
     let receipts = receipts(world, &mut findings);
     Ok(findings.passed(format!(
-        "{} reports with {signed} signatures, {} gaps, {receipts} receipts on Bitcoin",
+        "{} reports with {signed} signatures, {} gaps, {} slashed stakes, {receipts} receipts on Bitcoin",
         wanted.len(),
-        world.history.gaps.len()
+        world.history.gaps.len(),
+        world.history.slashed.len()
     )))
 }
 
@@ -61,19 +62,25 @@ fn order(world: &World, findings: &mut Findings) {
     }
 }
 
-/// The event's hash, the stored hash and our own EIP-712 struct hash are one.
+/// The event's hash, the stored hash and our own are one. The oracle keeps hashes of the last 512 epochs.
 async fn hashes(
     world: &World,
     wanted: &[&At<IFleetOracle::ReportPosted>],
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let oracle = world.deployment.fleet_oracle;
-    let calls: Vec<_> = wanted
+    let gaps = world.history.gaps.iter().map(|gap| gap.event.epoch);
+    let reports = world.history.reports.iter().map(|report| report.event.epoch);
+    let last = gaps.chain(reports).max().unwrap_or_default();
+    let kept = |epoch: u32| last.saturating_sub(epoch) < RING;
+    let (kept, older): (Vec<&At<_>>, Vec<&At<_>>) =
+        wanted.iter().copied().partition(|posted| kept(posted.event.epoch));
+    let calls: Vec<_> = kept
         .iter()
         .map(|report| (oracle, IFleetOracle::reportHashCall { epoch: report.event.epoch }))
         .collect();
-    for (posted, stored) in wanted.iter().zip(world.chain.calls(&calls).await?) {
-        let ours = posted.event.report.eip712_hash_struct();
+    for (posted, stored) in kept.iter().zip(world.chain.calls(&calls).await?) {
+        let ours = quorum::report_hash(&posted.event.report);
         let same = ours == posted.event.reportHash && stored.as_ref() == Ok(&ours);
         findings.require(same, || {
             format!(
@@ -83,72 +90,14 @@ async fn hashes(
             )
         });
     }
-    Ok(())
-}
-
-/// Recovers every signature of the posting transactions. Returns their number.
-async fn signatures(
-    world: &World,
-    wanted: &[&At<IFleetOracle::ReportPosted>],
-    findings: &mut Findings,
-) -> Result<usize, Error> {
-    let hashes: Vec<B256> = wanted.iter().map(|report| report.at.tx).collect();
-    let inputs = world.chain.inputs(&hashes).await?;
-    let domain = eip712_domain! {
-        name: "Liquid Hashrate FleetOracle",
-        version: "1",
-        chain_id: world.chain.id,
-        verifying_contract: world.deployment.fleet_oracle,
-    };
-    let mut count = 0_usize;
-    for (posted, input) in wanted.iter().zip(inputs) {
-        let epoch = posted.event.epoch;
-        let Some(set) = world.history.signer_sets.iter().rfind(|set| set.at < posted.at) else {
-            findings.fault(format!("no signer set was in force when epoch {epoch} was reported"));
-            continue;
-        };
-        findings.require(posted.event.report.configDigest == set.event.configDigest, || {
-            format!("the report of epoch {epoch} names another signer set than was in force")
-        });
-        let Ok(call) = postCall::abi_decode(&input) else {
-            findings.fault(format!("epoch {epoch}: its transaction is no call of `post`"));
-            continue;
-        };
-        let signers = recover(&posted.event.report, &domain, &call.signatures);
-        let valid: BTreeSet<Address> =
-            signers.iter().flatten().copied().filter(|s| set.event.signers.contains(s)).collect();
-        count = count.saturating_add(valid.len());
-        findings.require(valid.len() == signers.len(), || {
-            format!(
-                "epoch {epoch}: {} of {} signatures are by distinct signers of the set",
-                valid.len(),
-                signers.len()
-            )
-        });
-        findings.require(valid.len() >= usize::from(set.event.quorum), || {
-            format!(
-                "epoch {epoch}: {} signers signed, {} are needed",
-                valid.len(),
-                set.event.quorum
-            )
+    // the chain of hashes leads from a stored one to these
+    for posted in older {
+        let ours = quorum::report_hash(&posted.event.report);
+        findings.require(ours == posted.event.reportHash, || {
+            format!("the report of epoch {} hashes to {ours}", posted.event.epoch)
         });
     }
-    Ok(count)
-}
-
-fn recover(
-    report: &IFleetOracle::FleetReport,
-    domain: &Eip712Domain,
-    signatures: &[alloy::primitives::Bytes],
-) -> Vec<Option<Address>> {
-    let digest = report.eip712_signing_hash(domain);
-    signatures
-        .iter()
-        .map(|bytes| {
-            let signature = Signature::from_raw(bytes).ok()?;
-            signature.recover_address_from_prehash(&digest).ok()
-        })
-        .collect()
+    Ok(())
 }
 
 /// Each receipt is a Bitcoin output of that value, mined before its epoch ended, and counted once. Returns their number.

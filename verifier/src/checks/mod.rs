@@ -4,6 +4,7 @@ mod c01_code;
 mod c02_roles;
 mod c03_supply;
 mod c04_reports;
+mod c04_signatures;
 mod c05_seconds;
 mod c06_roots;
 mod c07_payments;

@@ -1,4 +1,4 @@
-//! One lie per check.
+//! One lie per check, and two for who signed.
 
 use std::sync::{
     Arc,
@@ -86,6 +86,7 @@ pub(super) fn all() -> Vec<Lie> {
         Lie::new(2, "a stranger in a RoleGranted event", To::Evm(role)),
         Lie::new(3, "one more token unit in a total supply", To::Evm(supply)),
         Lie::new(4, "one bit of a signature in a report's calldata", To::Evm(signature)),
+        Lie::new(4, "a signer's stake, short of what it takes", To::Evm(stake)),
         Lie::new(5, "one unit-second in balanceSeconds", To::Evm(seconds)),
         Lie::new(6, "one bit of a committed root", To::Evm(root)),
         Lie::new(7, "one satoshi of a payee's output on Bitcoin", To::Bitcoin(payee)),
@@ -133,9 +134,22 @@ fn signature(_: &Deployment, method: &str, _: &Value, answer: &mut Value) -> boo
         return false;
     }
     let Some(input) = answer.get_mut("input") else { return false };
-    // calldata ends with the last signature: 65 bytes, padded to 96
+    // calldata ends with the last signature: 64 bytes, and at most 31 of padding
     let length = input.as_str().map_or(0, str::len);
-    length > 200 && flip(input, length - 180)
+    length > 200 && flip(input, length - 100)
+}
+
+fn stake(deployment: &Deployment, method: &str, _: &Value, answer: &mut Value) -> bool {
+    let mut altered = false;
+    // every deposit, so that whoever signed is among them
+    while alter_event::<IFleetOracle::Staked>(method, answer, deployment.fleet_oracle, |event| {
+        let more = !event.amount.is_zero();
+        event.amount = U256::ZERO;
+        more
+    }) {
+        altered = true;
+    }
+    altered
 }
 
 fn seconds(deployment: &Deployment, method: &str, params: &Value, answer: &mut Value) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U256, hex, keccak256},
+    primitives::{Address, B256, Bytes, U256, aliases::U96, hex, keccak256},
     sol_types::{SolCall, SolEvent, SolValue},
 };
 use evm::bindings::{
@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 pub(super) const SPACING: u64 = 30;
 /// Chain id of everything made up.
 pub(super) const CHAIN_ID: u64 = 31_337;
+
+/// What every signer has staked, and must have.
+pub(super) const STAKE: u64 = 10_000_000_000;
 
 /// The chain.
 #[derive(Debug, Default)]
@@ -148,6 +151,7 @@ impl Chain {
     /// What the oracle stores of a report.
     pub(super) fn reported(&mut self, oracle: Address, epoch: u32, hash: B256) {
         self.returns(oracle, &IFleetOracle::reportHashCall { epoch }, &hash);
+        self.returns(oracle, &IFleetOracle::minStakeCall {}, &U96::from(STAKE));
     }
 
     /// An account's entry in the payout registry.

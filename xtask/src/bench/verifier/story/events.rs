@@ -8,12 +8,15 @@ use alloy::{
     },
     signers::SignerSync,
     sol,
-    sol_types::{SolCall, SolStruct, SolValue, eip712_domain},
+    sol_types::{SolCall, SolValue},
 };
 use bitcoin::{Txid, hashes::Hash};
 use domain::{EpochId, Production, Rate, SeriesId, SwitchReason};
-use evm::bindings::{
-    IBuybackPool, IEpochLedger, IFleetOracle, IPayoutRegistry, ISeriesRegistry, ITwabToken,
+use evm::{
+    bindings::{
+        IBuybackPool, IEpochLedger, IFleetOracle, IPayoutRegistry, ISeriesRegistry, ITwabToken,
+    },
+    quorum::{self, OracleDomain},
 };
 use verifier::world::Declared;
 
@@ -69,6 +72,11 @@ impl Story {
         let signers: Vec<Address> = self.signers.iter().map(|signer| signer.address()).collect();
         self.digest =
             keccak256((signers.clone(), U256::from(3), d.fleet_oracle).abi_encode_params());
+        for signer in &signers {
+            let (from, amount) = (address(0xee, 1), U256::from(chain::STAKE));
+            let staked = IFleetOracle::Staked { signer: *signer, from, amount };
+            self.evm.emit(time, d.fleet_oracle, &staked, tx);
+        }
         let set = IFleetOracle::SignerSet { signers, quorum: 3, configDigest: self.digest };
         self.evm.emit(time, d.fleet_oracle, &set, tx);
         let created =
@@ -174,10 +182,26 @@ impl Story {
             .unwrap_or_default()
     }
 
+    /// The quorum declares a gap, too early for anyone else.
     pub(super) fn declare_gap(&mut self, time: u64, epoch: u32) {
-        let tx = self.tx();
-        let event = IFleetOracle::GapDeclared { epoch };
-        self.evm.emit(time, self.deployment.fleet_oracle, &event, tx);
+        let oracle = self.deployment.fleet_oracle;
+        let domain = OracleDomain { chain_id: chain::CHAIN_ID, oracle };
+        let signatures = self.signed(domain.gap(epoch, self.digest));
+        let tx = keccak256([b"gap", &epoch.to_be_bytes()[..]].concat());
+        let call = IFleetOracle::declareGapByQuorumCall { epoch, signatures };
+        self.evm.inputs.insert(tx, call.abi_encode().into());
+        let event = IFleetOracle::GapDeclared { epoch, byQuorum: true };
+        self.evm.emit(time, oracle, &event, tx);
+    }
+
+    /// Every signer's signature, packed.
+    fn signed(&self, digest: B256) -> Bytes {
+        let set: Vec<Address> = self.signers.iter().map(|key| key.address()).collect();
+        let sign = |key: &alloy::signers::local::PrivateKeySigner| {
+            (key.address(), key.sign_hash_sync(&digest).unwrap())
+        };
+        let signatures: Vec<_> = self.signers.iter().map(sign).collect();
+        quorum::pack(&set, &signatures).unwrap()
     }
 
     /// The journal's lines of an epoch. Returns the root of its evidence.
@@ -247,18 +271,9 @@ impl Story {
             evidenceRoot: evidence,
         };
         let oracle = self.deployment.fleet_oracle;
-        let domain = eip712_domain! {
-            name: "Liquid Hashrate FleetOracle",
-            version: "1",
-            chain_id: chain::CHAIN_ID,
-            verifying_contract: oracle,
-        };
-        let digest = report.eip712_signing_hash(&domain);
-        let sign = |key: &alloy::signers::local::PrivateKeySigner| {
-            Bytes::from(key.sign_hash_sync(&digest).unwrap().as_bytes())
-        };
-        let signatures = self.signers.iter().map(sign).collect();
-        let hash = report.eip712_hash_struct();
+        let digest = OracleDomain { chain_id: chain::CHAIN_ID, oracle }.report(&report);
+        let signatures = self.signed(digest);
+        let hash = quorum::report_hash(&report);
         let tx = keccak256([b"report", &epoch.to_be_bytes()[..]].concat());
         let call = IFleetOracle::postCall { report: report.clone(), signatures };
         self.evm.inputs.insert(tx, call.abi_encode().into());
