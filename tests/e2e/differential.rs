@@ -75,7 +75,7 @@ async fn settlement_credits_what_the_courts_rule_credits_on_random_worlds() {
     day.send(DevKey::Anya, who(DevKey::Boris), 14).await.unwrap();
     day.deposit(DevKey::Lena, 2_000_000_000).await.unwrap();
     let mut compared = 0;
-    for epoch in first + 1..first + 6 {
+    for epoch in first + 1..first + 9 {
         if epoch == first + 3 {
             day.leave(DevKey::Anya).await.unwrap();
         }
@@ -83,7 +83,7 @@ async fn settlement_credits_what_the_courts_rule_credits_on_random_worlds() {
         report::enter_epoch(&day.net, epoch + 1).await.unwrap();
         day.receive(5_000_000).await.unwrap();
         let older = rng.below(1_000_000);
-        let pieces = [(epoch, 1 + rng.below(3_000_000)), (epoch - 1, older)];
+        let pieces = [(epoch - 1, 1 + older), (epoch, 1 + rng.below(3_000_000))];
         day.report(epoch, &pieces).await.unwrap();
         day.net.evm.mine(3).await.unwrap();
         compared += compare(&day, epoch).await;

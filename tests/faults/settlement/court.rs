@@ -172,6 +172,9 @@ async fn stuck_on_the_wrong_root(process: &Process) -> bool {
 #[tokio::test]
 async fn a_commit_that_lied_is_upheld_corrected_and_paid() {
     let mut world = World::start().await;
+    let mut process = world.settle(None).await;
+    world.until_proven(world.next - 1, &process).await;
+    assert!(process.stop());
     let epoch = world.earn(POT).await;
     let mut process = world.settle(Some("allocated-saved")).await;
     world.until_halted(&mut process).await;

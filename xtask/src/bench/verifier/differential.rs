@@ -119,12 +119,12 @@ impl Life {
         }
         let known = self.ours.iter().map(|leaf| leaf.account).step_by(1 + rng.below(4) as usize);
         for account in known.chain([address(9, rng.below(3))]) {
-            let mut signed = |most: u32| {
-                let size = I256::try_from(rng.next()).unwrap() << (rng.below(most.into()) as usize);
+            let mut signed = |most: u64, shift: usize| {
+                let size = I256::try_from(rng.below(most)).unwrap() << shift;
                 if rng.below(2) == 0 { -size } else { size }
             };
-            let acc = [(SeriesId(1), signed(30)), (SeriesId(2), signed(30))].into();
-            let paid = signed(1) >> 44_usize;
+            let acc = [(SeriesId(1), signed(1 << 40, 50)), (SeriesId(2), signed(1 << 20, 60))];
+            let (acc, paid) = (acc.into(), signed(1 << 20, 0));
             all.insert(account, Correction { acc, paid });
         }
         all
