@@ -21,14 +21,13 @@ contract BackingTest is Fixture {
         post(report);
     }
 
-    function _epoch(uint128 live, bool valued) private {
-        IFleetOracle.FleetReport memory report = _post(live);
-        if (valued) sys.fairValue.update(abi.encode(report));
+    function _epoch(uint128 live) private {
+        sys.fairValue.update(abi.encode(_post(live)));
     }
 
     function _epochs(uint256 count, uint128 live) private {
         for (uint256 i = 0; i < count; ++i) {
-            _epoch(live, true);
+            _epoch(live);
         }
     }
 
@@ -53,13 +52,13 @@ contract BackingTest is Fixture {
         assertTrue(!_sells(), "stopped");
         _epochs(20, 90);
         assertTrue(!_sells(), "recovers by the same rule");
-        _epoch(90, true);
+        _epoch(90);
         assertTrue(_sells(), "goes on");
     }
 
     function test_oneGoodEpochStartsTheCountAgain() public {
         _epochs(20, 0);
-        _epoch(90, true);
+        _epoch(90);
         _epochs(20, 0);
         assertTrue(_sells(), "never 21 on end");
         (bool unbacked, uint8 below, uint8 above) = sys.fairValue.backing(1);
@@ -69,31 +68,49 @@ contract BackingTest is Fixture {
     function test_oneBadEpochStartsRecoveryAgain() public {
         _epochs(21, 0);
         _epochs(20, 100);
-        _epoch(89, true);
+        _epoch(89);
         _epochs(20, 100);
         assertTrue(!_sells(), "never 21 on end");
-        _epoch(100, true);
+        _epoch(100);
         assertTrue(_sells(), "now");
     }
 
-    /// Nobody can hide a bad epoch by not valuing it: it counts as bad.
+    /// Nobody can hide a bad epoch by not valuing it: a later one is not valued before it.
+    function test_epochsCannotBeLeftOut() public {
+        _epochs(20, 89);
+        IFleetOracle.FleetReport memory hidden = _post(89);
+        IFleetOracle.FleetReport memory good = _post(100);
+        vm.expectRevert(
+            abi.encodeWithSelector(IFairValue.OutOfOrder.selector, hidden.prevHash, keccak256(abi.encode(hidden)))
+        );
+        sys.fairValue.update(abi.encode(good));
+        sys.fairValue.update(abi.encode(hidden));
+        assertTrue(!_sells(), "21 low ones");
+        sys.fairValue.update(abi.encode(good));
+    }
+
+    /// A report that does not name the series says nothing of its machines: that counts as below.
     function test_epochsLeftOutCountAsBelow() public {
-        _epoch(100, true);
+        _epoch(100);
         for (uint256 i = 0; i < 20; ++i) {
-            _epoch(100, false);
+            IFleetOracle.FleetReport memory report = reportOf(0);
+            (report.series, report.receipts) = (new IFleetOracle.SeriesReport[](0), new IFleetOracle.Receipt[](0));
+            vm.warp((uint256(report.epoch) + 1) * EPOCH + 60);
+            post(report);
+            sys.fairValue.update(abi.encode(report));
         }
-        _epoch(89, true);
+        _epoch(89);
         assertTrue(!_sells(), "20 left out and one low");
     }
 
     function test_gapsCountAsBelow() public {
-        _epoch(100, true);
+        _epoch(100);
         for (uint256 i = 0; i < 21; ++i) {
             uint32 epoch = sys.fleetOracle.lastEpoch() + 1;
             vm.warp((uint256(epoch) + 1) * EPOCH + 1 days);
             sys.fleetOracle.declareGap(epoch);
         }
-        _epoch(100, true);
+        _epoch(100);
         (bool unbacked,, uint8 above) = sys.fairValue.backing(1);
         assertTrue(unbacked && above == 1, "the good epoch counts from here");
     }
