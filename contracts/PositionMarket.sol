@@ -81,14 +81,9 @@ contract PositionMarket is OrderBook {
         uint256 budget = limits.side == 0 ? limits.quoteMax : type(uint256).max;
         for (uint256 i = 0; i < orders.length && base < limits.baseMax; ++i) {
             if (!_withinLimits(orders[i], limits)) continue;
-            bytes memory call =
-                abi.encodeCall(this.fillFor, (msg.sender, orders[i], signatures[i], limits.baseMax - base, budget));
-            // A call of its own, so that an order which fails half way leaves nothing behind; its part of the gas, so
-            // that a hostile one cannot use up the others'; two words of its answer, however many it gives.
-            (bool ok,, bytes memory answer) =
-                LibCall.tryCall(address(this), 0, gasleft() / (orders.length - i + 1), 64, call);
+            (bool ok, uint256 baseFill, uint256 quoteFill) =
+                _tryFill(orders.length - i + 1, limits.baseMax - base, budget, orders[i], signatures[i]);
             if (!ok) continue;
-            (uint256 baseFill, uint256 quoteFill) = abi.decode(answer, (uint256, uint256));
             base += baseFill;
             quote += quoteFill;
             if (limits.side == 0) budget -= quoteFill + _fee(quoteFill);
@@ -106,6 +101,18 @@ contract PositionMarket is OrderBook {
         base = Math.min(_fundable(order, quoteMax), Math.min(baseMax, order.baseAmount - uint96(word)));
         if (base == 0) revert ZeroFill();
         quote = _fill(order, hash, word, taker, base);
+    }
+
+    /// @dev A call of its own, so that an order which fails half way leaves nothing behind; its part of the gas, so that
+    /// a hostile one cannot use up the others'; two words of its answer, however many it gives.
+    function _tryFill(uint256 parts, uint256 baseMax, uint256 budget, Order calldata order, bytes calldata signature)
+        private
+        returns (bool ok, uint256 baseFill, uint256 quoteFill)
+    {
+        bytes memory answer;
+        bytes memory call = abi.encodeCall(this.fillFor, (msg.sender, order, signature, baseMax, budget));
+        (ok,, answer) = LibCall.tryCall(address(this), 0, gasleft() / parts, 64, call);
+        if (ok) (baseFill, quoteFill) = abi.decode(answer, (uint256, uint256));
     }
 
     function _withinLimits(Order calldata order, FillLimits calldata limits) private pure returns (bool) {
