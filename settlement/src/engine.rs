@@ -11,13 +11,10 @@ pub(crate) use pay::unsigned;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bitcoin::{BlockHash, OutPoint, Transaction, Txid, hashes::Hash};
+use bitcoin::{BlockHash, Transaction, Txid};
 use domain::EpochId;
-use evm::{Deployment, DynProvider, bindings::IEpochLedger};
-use tokio::{
-    sync::{Mutex, RwLock},
-    time::Instant,
-};
+use evm::Deployment;
+use tokio::sync::{Mutex, RwLock};
 use tracing::{info, warn};
 
 use crate::{
@@ -25,8 +22,9 @@ use crate::{
     config::Config,
     error::Error,
     halt::Halts,
+    live::{Live, LiveBitcoin, LiveEvm, Sockets},
     node::Node,
-    snapshot::Snapshots,
+    rim::{Bitcoin, Book, Evm, Rim},
     state::State,
     store::Store,
     treasury::Treasury,
@@ -38,17 +36,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The running service. Share it by `Arc` with the status server.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Engine<R: Rim = Live> {
     config: Config,
     vault: Vault,
-    chain: Chain,
-    writer: DynProvider,
-    node: Node,
-    store: Arc<Store>,
-    treasury: Treasury,
-    snapshots: Snapshots,
+    chain: R::Evm,
+    node: R::Bitcoin,
+    store: Arc<R::Book>,
+    signers: R::Signers,
     halts: Halts,
-    sent_at: Mutex<BTreeMap<Txid, Instant>>,
+    /// When each transaction was last handed to the node, by the node's `elapsed`.
+    sent_at: Mutex<BTreeMap<Txid, Duration>>,
     trouble: RwLock<Option<String>>,
 }
 
@@ -76,24 +73,30 @@ impl Engine {
         let changes = store.wallet().await?;
         store.compact_wallet(&changes).await?;
         let treasury = Treasury::load(&vault, changes, lookahead, birthday)?;
-        Ok(Self {
-            snapshots: Snapshots::new(chain.clone()),
-            config,
-            vault,
-            chain,
-            writer,
-            node,
-            store,
-            treasury,
-            halts,
-            sent_at: Mutex::default(),
-            trouble: RwLock::default(),
-        })
+        let signers = Sockets(config.signers.iter().map(|each| each.socket.clone()).collect());
+        let (chain, node) = (LiveEvm::new(chain, writer), LiveBitcoin::new(node, treasury));
+        Ok(Self::new(config, vault, chain, node, store, signers, halts))
+    }
+}
+
+impl<R: Rim> Engine<R> {
+    /// An engine in surroundings that were opened and checked.
+    pub fn new(
+        config: Config,
+        vault: Vault,
+        chain: R::Evm,
+        node: R::Bitcoin,
+        store: Arc<R::Book>,
+        signers: R::Signers,
+        halts: Halts,
+    ) -> Self {
+        let (sent_at, trouble) = (Mutex::default(), RwLock::default());
+        Self { config, vault, chain, node, store, signers, halts, sent_at, trouble }
     }
 
     /// The database, for the status server.
     #[must_use]
-    pub fn store(&self) -> Arc<Store> {
+    pub fn store(&self) -> Arc<R::Book> {
         Arc::clone(&self.store)
     }
 
@@ -133,9 +136,12 @@ impl Engine {
 
     /// One look at both chains, and every step that can be taken. An epoch that fails or waits does not hold up the
     /// later ones but where they depend on it; the first failure is reported.
-    async fn round(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// With the first failure; the round may be repeated after any but one of the database.
+    pub async fn round(&self) -> Result<(), Error> {
         loop {
-            let (news, more) = self.treasury.sync(&self.node).await?;
+            let (news, more) = self.node.sync().await?;
             self.store.put_news(&news).await?;
             if !more {
                 break;
@@ -205,13 +211,13 @@ impl Engine {
             }
             return Ok((coin, creator));
         }
-        let (txid, vout) = self.chain.first_baton().await?;
-        let outpoint = OutPoint { txid: Txid::from_byte_array(txid.0), vout };
+        let outpoint = self.chain.first_baton().await?;
         let creator = self.store.genesis(outpoint.txid).await?;
         let creator = creator.ok_or_else(|| {
             Error::waiting(epoch, format!("the first baton {outpoint} is in no block we have read"))
         })?;
-        let output = usize::try_from(vout).ok().and_then(|vout| creator.output.get(vout)).cloned();
+        let output =
+            usize::try_from(outpoint.vout).ok().and_then(|vout| creator.output.get(vout)).cloned();
         let script = self.vault.script(Keychain::Baton, GENESIS_BATON)?;
         let output = output.filter(|output| output.script_pubkey == script).ok_or_else(|| {
             Error::mismatch(
@@ -225,7 +231,7 @@ impl Engine {
 
     /// Where a transaction is in the active chain, if it is: height, block, confirmations.
     async fn included(&self, txid: Txid) -> Result<Option<(u32, BlockHash, u32)>, Error> {
-        let (tip, _) = self.treasury.tip();
+        let (tip, _) = self.node.tip();
         for (height, block) in self.store.seen(txid).await? {
             if height <= tip && self.node.hash_at(height).await? == block {
                 let depth = tip.saturating_sub(height).saturating_add(1);
@@ -233,10 +239,5 @@ impl Engine {
             }
         }
         Ok(None)
-    }
-
-    /// The ledger, to be written to.
-    fn ledger(&self) -> IEpochLedger::IEpochLedgerInstance<DynProvider> {
-        IEpochLedger::new(self.chain.deployment.epoch_ledger, self.writer.clone())
     }
 }

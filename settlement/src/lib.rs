@@ -36,6 +36,10 @@ pub mod treasury;
 
 pub mod protocol;
 
+pub mod rim;
+
+pub mod live;
+
 pub mod proof;
 
 pub mod engine;

@@ -2,6 +2,7 @@
 //! when it returns. One process owns it, by a file lock beside it.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     path::{Path, PathBuf},
 };
@@ -139,14 +140,20 @@ impl Store {
         Ok(rows.into_iter().map(|row| EpochId(row.get::<u32, _>(0))).collect())
     }
 
-    /// Every epoch that has a state, ascending.
+    /// Epochs from `first` up to `next`, itself not among them, that have no state; ascending.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn known(&self) -> Result<Vec<EpochId>, Error> {
+    pub async fn missing(&self, first: EpochId, next: EpochId) -> Result<Vec<EpochId>, Error> {
+        let count = "SELECT COUNT(*) FROM epochs WHERE epoch >= ? AND epoch < ?";
+        let row = sqlx::query(count).bind(first.0).bind(next.0).fetch_one(&self.pool).await?;
+        if row.get::<u32, _>(0) == next.0.saturating_sub(first.0) {
+            return Ok(Vec::new());
+        }
         let rows = sqlx::query("SELECT epoch FROM epochs ORDER BY epoch");
         let rows = rows.fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(|row| EpochId(row.get::<u32, _>(0))).collect())
+        let have: BTreeSet<u32> = rows.into_iter().map(|row| row.get::<u32, _>(0)).collect();
+        Ok((first.0..next.0).filter(|epoch| !have.contains(epoch)).map(EpochId).collect())
     }
 
     /// Writes a state.

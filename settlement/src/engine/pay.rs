@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bitcoin::{OutPoint, Psbt, Transaction, Txid, hashes::Hash};
 use domain::EpochId;
-use tokio::time::Instant;
+use futures::future::join_all;
 use tracing::{info, warn};
 
 use super::Engine;
@@ -13,17 +13,17 @@ use crate::{
     halt::HaltPoint,
     node::Broadcast,
     plan::{Order, PlannedTx, plan},
-    protocol::{self, Request},
+    protocol::Request,
     psbt,
+    rim::{Bitcoin, Book, Evm, Rim, Signers},
     state::{Confirmed, Inclusion, Intent, Planned, Signed, State},
-    treasury::Treasury,
-    vault::{Keychain, Vault},
+    vault::{Coin, Keychain, Vault},
 };
 
 /// A transaction that is in no block is handed to the node again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
 
-impl Engine {
+impl<R: Rim> Engine<R> {
     /// Fixes the transactions once the commit is final at both endpoints.
     pub(super) async fn plan(&self, epoch: EpochId, intent: Intent) -> Result<bool, Error> {
         let found = self.chain.commitment(epoch).await?.map(|found| Intent::new(&found, vec![], 0));
@@ -47,7 +47,7 @@ impl Engine {
         for place in &commitment.funding {
             let txid = Txid::from_byte_array(place.txid.0);
             let outpoint = OutPoint { txid, vout: place.vout };
-            let found = self.treasury.coin(outpoint);
+            let found = self.node.coin(outpoint);
             let missing =
                 || Error::waiting(epoch, format!("funding {outpoint} is in no block read"));
             funding.push(found.ok_or_else(missing)?.0);
@@ -95,12 +95,22 @@ impl Engine {
         planned: &Planned,
         each: &PlannedTx,
     ) -> Result<Transaction, Error> {
-        let unsigned = unsigned(&self.vault, &self.treasury, planned, each)?;
+        let unsigned = unsigned(&self.vault, |place| self.node.coin(place), planned, each)?;
         let request = Request::new(epoch.0, each.batch, &unsigned, &planned.intent.batches);
         let needed = self.config.vault.threshold;
-        let (mut merged, mut found, mut refusals) = (unsigned.clone(), 0_usize, Vec::new());
-        for signer in &self.config.signers {
-            match self.ask(signer, &request, &mut merged).await {
+        let (mut merged, mut found, mut refusals) = (unsigned, 0_usize, Vec::new());
+        // as many as are needed at once; the others only if one of those does not sign
+        let first = (0..needed).map(|position| self.signers.ask(position, &request));
+        let mut answers = join_all(first).await.into_iter();
+        for (signer, position) in self.config.signers.iter().zip(0_usize..) {
+            let answer = match answers.next() {
+                Some(answer) => answer,
+                None => self.signers.ask(position, &request).await,
+            };
+            let added = answer.and_then(|answer| {
+                psbt::merge(&mut merged, &answer).map_err(|error| error.to_string())
+            });
+            match added {
                 Ok(()) => {
                     let signed = merged.inputs.iter().map(|input| input.partial_sigs.len());
                     found = signed.min().unwrap_or_default();
@@ -115,16 +125,6 @@ impl Engine {
             }
         }
         Err(Error::Signers { epoch, needed, found, why: refusals.join("; ") })
-    }
-
-    async fn ask(
-        &self,
-        signer: &crate::config::SignerConfig,
-        request: &Request,
-        merged: &mut Psbt,
-    ) -> Result<(), String> {
-        let answer = protocol::ask(&signer.socket, request).await?;
-        psbt::merge(merged, &answer).map_err(|error| error.to_string())
     }
 
     /// Hands the transaction that spends the baton to the network.
@@ -146,7 +146,7 @@ impl Engine {
         }
         match self.node.broadcast(tx).await? {
             Broadcast::Known => {
-                self.sent_at.lock().await.insert(txid, Instant::now());
+                self.sent_at.lock().await.insert(txid, self.node.elapsed());
                 info!(epoch = epoch.0, %txid, "broadcast");
                 Ok(())
             }
@@ -202,7 +202,7 @@ impl Engine {
 
     async fn send_again(&self, epoch: EpochId, tx: &Transaction) -> Result<(), Error> {
         let last = self.sent_at.lock().await.get(&tx.compute_txid()).copied();
-        if last.is_some_and(|at| at.elapsed() < AGAIN) {
+        if last.is_some_and(|at| self.node.elapsed().saturating_sub(at) < AGAIN) {
             return Ok(());
         }
         self.broadcast(epoch, tx).await
@@ -215,14 +215,14 @@ impl Engine {
 /// When the wallet lacks a funding transaction.
 pub(crate) fn unsigned(
     vault: &Vault,
-    treasury: &Treasury,
+    coin: impl Fn(OutPoint) -> Option<(Coin, Transaction)>,
     planned: &Planned,
     each: &PlannedTx,
 ) -> Result<Psbt, Error> {
     let mut previous = vec![planned.creator.clone()];
     previous.extend(planned.plan.txs.first().map(|first| first.tx.clone()));
-    for coin in each.coins.iter().filter(|coin| coin.keychain == Keychain::Treasury) {
-        previous.extend(treasury.coin(coin.outpoint).map(|(_, tx)| tx));
+    for spent in each.coins.iter().filter(|spent| spent.keychain == Keychain::Treasury) {
+        previous.extend(coin(spent.outpoint).map(|(_, tx)| tx));
     }
     Ok(psbt::build(vault, &each.tx, &each.coins, &previous)?)
 }
