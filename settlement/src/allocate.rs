@@ -21,7 +21,10 @@ use bitcoin::{Amount, ScriptBuf, TxOut};
 use domain::{EpochId, Leaf, OutRef, Root, Sats, SeriesAcc, SeriesId};
 use serde::{Deserialize, Serialize};
 
-use crate::encode::{self, EncodeError};
+use crate::{
+    encode::{self, EncodeError},
+    packed,
+};
 
 /// Epochs after which a small amount is paid whatever the thresholds.
 const AGE: u32 = 90;
@@ -128,6 +131,7 @@ pub struct Batch {
     /// Their sum, sats.
     pub total: u64,
     /// Payees in account order.
+    #[serde(with = "packed")]
     pub payments: Vec<Payment>,
 }
 

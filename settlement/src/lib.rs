@@ -14,6 +14,8 @@ pub mod encode;
 
 pub mod allocate;
 
+mod packed;
+
 pub mod twab;
 
 pub mod chain;

@@ -15,7 +15,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::{error::Error, state::State, vault::Coin};
+use crate::{encode as leaf_encode, error::Error, state::State, vault::Coin};
 
 /// A payout transaction seen in a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,15 +177,12 @@ impl Store {
         leaves: &[Leaf],
     ) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("DELETE FROM leaves WHERE epoch = ?").bind(epoch.0).execute(&mut *tx).await?;
-        for (leaf, position) in leaves.iter().zip(0_i64..) {
-            sqlx::query("INSERT INTO leaves (epoch, position, leaf) VALUES (?, ?, ?)")
-                .bind(epoch.0)
-                .bind(position)
-                .bind(to_json(leaf)?)
-                .execute(&mut *tx)
-                .await?;
-        }
+        let packed = encode_leaves(leaves)?;
+        sqlx::query("INSERT OR REPLACE INTO packed_leaves (epoch, leaves) VALUES (?, ?)")
+            .bind(epoch.0)
+            .bind(packed)
+            .execute(&mut *tx)
+            .await?;
         write_state(&mut tx, epoch, state).await?;
         Ok(tx.commit().await?)
     }
@@ -195,9 +192,10 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn leaves(&self, epoch: EpochId) -> Result<Vec<Leaf>, Error> {
-        let rows = sqlx::query("SELECT leaf FROM leaves WHERE epoch = ? ORDER BY position");
-        let rows = rows.bind(epoch.0).fetch_all(&self.pool).await?;
-        rows.into_iter().map(|row| from_json(&row.get::<String, _>(0))).collect()
+        let row = sqlx::query("SELECT leaves FROM packed_leaves WHERE epoch = ?").bind(epoch.0);
+        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(Vec::new()) };
+        let damaged = || Error::Damaged(format!("leaves of epoch {epoch}"));
+        leaf_encode::read_leaves(&row.get::<Vec<u8>, _>(0)).ok_or_else(damaged)
     }
 
     /// Writes a planned state with the baton that it leaves behind and the transaction that creates it.
@@ -350,6 +348,15 @@ async fn write_state(tx: &mut Tx<'_, Sqlite>, epoch: EpochId, state: &State) -> 
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+fn encode_leaves(leaves: &[Leaf]) -> Result<Vec<u8>, Error> {
+    let mut packed = Vec::with_capacity(leaves.len().saturating_mul(88));
+    for leaf in leaves {
+        let bytes = leaf_encode::leaf_bytes(leaf);
+        packed.extend(bytes.map_err(|error| Error::Damaged(error.to_string()))?);
+    }
+    Ok(packed)
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Error> {

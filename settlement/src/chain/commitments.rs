@@ -1,17 +1,17 @@
 //! Commitments, reports and proofs out of what is remembered, each checked against the hash that the contract keeps.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy::{
     eips::BlockId,
     primitives::{B256, keccak256},
     sol_types::{SolStruct, SolValue},
 };
-use bitcoin::{BlockHash, Txid};
+use bitcoin::{BlockHash, ScriptBuf, Txid};
 use domain::EpochId;
 use evm::{
     BlockRef, Finality,
-    bindings::{IEpochLedger, IFleetOracle},
+    bindings::{IEpochLedger, IFleetOracle, IPayoutRegistry},
     block_at,
 };
 use tokio::sync::MutexGuard;
@@ -65,6 +65,28 @@ impl Chain {
             .await?;
         let settled = Arc::clone(&reports.state.receipts);
         Ok(Places { settled, ..Places::default() })
+    }
+
+    /// Payout scripts by hash, as registered in final blocks.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn scripts(&self) -> Result<Arc<BTreeMap<B256, ScriptBuf>>, Error> {
+        let mut scripts = self.history.scripts.lock().await;
+        let registry = self.deployment.payout_registry;
+        scripts
+            .grow::<IPayoutRegistry::ScriptRegistered>(
+                &self.readers[..1],
+                registry,
+                self.deployment.block,
+            )
+            .await?;
+        Ok(Arc::clone(&scripts.state.0))
+    }
+
+    /// Reads the scripts again the next time: one was missing.
+    pub async fn forget_scripts(&self) {
+        self.history.scripts.lock().await.forget();
     }
 
     async fn remembered(&self) -> Result<MutexGuard<'_, Prefix<Commitments>>, Error> {

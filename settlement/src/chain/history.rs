@@ -8,14 +8,14 @@ use std::{
 };
 
 use alloy::{
-    primitives::{Address, B256},
+    primitives::{Address, B256, keccak256},
     sol_types::SolEvent,
 };
-use bitcoin::{OutPoint, Txid, hashes::Hash};
+use bitcoin::{OutPoint, ScriptBuf, Txid, hashes::Hash};
 use domain::EpochId;
 use evm::{
     DynProvider, Finality,
-    bindings::{IEpochLedger, IFleetOracle},
+    bindings::{IEpochLedger, IFleetOracle, IPayoutRegistry},
     block_at, decoded, logs_between,
 };
 use tokio::sync::Mutex;
@@ -51,6 +51,10 @@ pub(super) struct Proven {
     pub(super) under: BTreeMap<B256, Vec<(u32, u16)>>,
 }
 
+/// Every payout script that was ever registered, by its hash.
+#[derive(Debug, Default)]
+pub(super) struct Scripts(pub(super) Arc<BTreeMap<B256, ScriptBuf>>);
+
 /// Everything that is remembered of a chain.
 #[derive(Debug, Default)]
 pub(super) struct History {
@@ -59,6 +63,7 @@ pub(super) struct History {
     pub(super) proven: Mutex<Prefix<Proven>>,
     /// Proven batches as both endpoints tell them.
     pub(super) agreed: Mutex<Prefix<Proven>>,
+    pub(super) scripts: Mutex<Prefix<Scripts>>,
 }
 
 /// A set of coins: the many of final blocks, shared, and the few after them.
@@ -109,6 +114,13 @@ impl Fold<IEpochLedger::PayoutProven> for Proven {
         let (epoch, batch) = (event.epoch, event.batch);
         self.txids.insert((epoch, batch), Txid::from_byte_array(event.txid.0));
         self.under.entry(event.blockHash).or_default().push((epoch, batch));
+    }
+}
+
+impl Fold<IPayoutRegistry::ScriptRegistered> for Scripts {
+    fn take(&mut self, event: IPayoutRegistry::ScriptRegistered) {
+        let script = ScriptBuf::from_bytes(event.script.to_vec());
+        Arc::make_mut(&mut self.0).insert(keccak256(&event.script), script);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bitcoin::{OutPoint, Psbt, Transaction, Txid, hashes::Hash};
 use domain::EpochId;
-use futures::future::join_all;
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use tracing::{info, warn};
 
 use super::Engine;
@@ -22,6 +22,8 @@ use crate::{
 
 /// A transaction that is in no block is handed to the node again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Transactions that are being signed at the same time.
+const AT_ONCE: usize = 4;
 
 impl<R: Rim> Engine<R> {
     /// Fixes the transactions once the commit is final at both endpoints.
@@ -75,18 +77,26 @@ impl<R: Rim> Engine<R> {
 
     /// Collects signatures for every transaction of the plan, unless the chain has it already.
     pub(super) async fn sign(&self, epoch: EpochId, planned: Planned) -> Result<bool, Error> {
-        let mut txs = Vec::with_capacity(planned.plan.txs.len());
-        for each in &planned.plan.txs {
-            if self.included(each.tx.compute_txid()).await?.is_some() {
-                txs.push(each.tx.clone());
-            } else {
-                txs.push(self.signed(epoch, &planned, each).await?);
-            }
-        }
+        // several at once: each signer takes one after the other, and merging goes on beside
+        let each = planned.plan.txs.iter().map(|each| self.complete(epoch, &planned, each));
+        let txs: Vec<Transaction> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
         self.halts.at(HaltPoint::SignedUnsaved).await;
         self.store.put_state(epoch, &State::Signed(Signed { planned, txs })).await?;
         self.halts.at(HaltPoint::SignedSaved).await;
         Ok(true)
+    }
+
+    /// The transaction with its signatures, or as it is if a block holds it already.
+    async fn complete(
+        &self,
+        epoch: EpochId,
+        planned: &Planned,
+        each: &PlannedTx,
+    ) -> Result<Transaction, Error> {
+        if self.included(each.tx.compute_txid()).await?.is_some() {
+            return Ok(each.tx.clone());
+        }
+        self.signed(epoch, planned, each).await
     }
 
     async fn signed(
