@@ -156,8 +156,8 @@ fn packed_leaves_and_payments_read_back() {
         account: Address::repeat_byte(n),
         script_hash: keccak256([n]),
         paid: Sats(u64::from(n)),
-        since: (n % 2 == 0).then_some(EpochId(u32::from(n))),
-        out: (n % 2 == 1).then_some(OutRef { batch: 1, index: u16::from(n) }),
+        since: n.is_multiple_of(2).then_some(EpochId(u32::from(n))),
+        out: (!n.is_multiple_of(2)).then_some(OutRef { batch: 1, index: u16::from(n) }),
         acc: (0..n % 4).map(|s| SeriesAcc { series: SeriesId(s.into()), acc: 1 << 70 }).collect(),
     };
     let leaves: Vec<Leaf> = (1..=20).map(leaf).collect();

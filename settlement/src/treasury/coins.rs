@@ -16,7 +16,8 @@ const KEPT: u32 = 2_016;
 #[derive(Debug, Default)]
 pub(super) struct Coins {
     unspent: BTreeMap<OutPoint, TreasuryCoin>,
-    spent: BTreeMap<OutPoint, TreasuryCoin>,
+    /// A coin whose spending a reorg took back stays spent, as in the wallet: the spending is about to come again.
+    spent: BTreeSet<OutPoint>,
     spent_at: BTreeSet<(u32, OutPoint)>,
     tip: u32,
 }
@@ -45,13 +46,13 @@ impl Coins {
             return;
         }
         if height <= self.tip {
-            self.take_back(height);
+            self.unspent.retain(|_, coin| coin.height < height);
         }
         self.tip = height;
         for tx in &block.txdata {
             for input in &tx.input {
-                if let Some(coin) = self.unspent.remove(&input.previous_output) {
-                    self.spent.insert(input.previous_output, coin);
+                if self.unspent.remove(&input.previous_output).is_some() {
+                    self.spent.insert(input.previous_output);
                     self.spent_at.insert((height, input.previous_output));
                 }
             }
@@ -60,6 +61,9 @@ impl Coins {
                 let found = wallet.derivation_of_spk(output.script_pubkey.clone());
                 let Some((_, index)) = found else { continue };
                 let outpoint = OutPoint { txid, vout };
+                if self.spent.contains(&outpoint) {
+                    continue;
+                }
                 let (output, keychain) = (output.clone(), Keychain::Treasury);
                 let coin = Coin { outpoint, output, keychain, index };
                 self.unspent.insert(outpoint, TreasuryCoin { coin, height });
@@ -72,16 +76,6 @@ impl Coins {
             self.spent_at.pop_first();
             self.spent.remove(&place);
         }
-    }
-
-    /// A reorg from `height` on.
-    fn take_back(&mut self, height: u32) {
-        while let Some((at, place)) = self.spent_at.last().copied().filter(|(at, _)| *at >= height)
-        {
-            self.spent_at.remove(&(at, place));
-            self.unspent.extend(self.spent.remove(&place).map(|coin| (place, coin)));
-        }
-        self.unspent.retain(|_, coin| coin.height < height);
     }
 
     /// Unspent coins with at least `confirmations` below `tip`.
@@ -160,7 +154,7 @@ mod tests {
             coins.connect(block, height, wallet);
             assert_eq!(held(coins), held(&Coins::of(wallet)), "at {height}");
         }
-        assert_eq!(inner.coins.unspent(3, 2).len(), 2);
-        assert_eq!(inner.coins.unspent(3, 3).len(), 1);
+        assert_eq!(inner.coins.unspent(3, 2).len(), 1);
+        assert_eq!(inner.coins.unspent(3, 3).len(), 0);
     }
 }

@@ -131,6 +131,8 @@ impl Life {
             sim.network.mine(false);
             sim.elapsed += Duration::from_secs(6);
         }
+        // a reorg may have put a receipt back among what waits
+        self.world.0.borrow_mut().network.mine(false);
         self.audit(epoch)
     }
 
