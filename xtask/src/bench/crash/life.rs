@@ -3,7 +3,6 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    path::PathBuf,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -13,19 +12,17 @@ use std::{
 
 use alloy::primitives::{Address, U256};
 use bitcoin::{
-    Network, ScriptBuf, Transaction, TxIn, TxOut, Witness, absolute::LockTime, transaction::Version,
+    ScriptBuf, Transaction, TxIn, TxOut, Witness, absolute::LockTime, transaction::Version,
 };
 use domain::EPOCH_SECONDS;
 use settlement::{
-    config::{BitcoinConfig, Config, EvmConfig, Policy, SignerConfig, VaultConfig},
-    engine::Engine,
-    error::Error,
-    halt::Halts,
-    rim::Bitcoin,
+    config::Config, engine::Engine, error::Error, halt::Halts, node::Broadcast, rim::Bitcoin,
 };
 
 use super::{
-    rim::{Shared, SimBitcoin, SimBook, Simulated},
+    book::SimBook,
+    rim::{Shared, SimBitcoin, Simulated},
+    settings::config,
     sim::{Disk, Keys, MIN_PAY, RESERVE, Sim},
 };
 
@@ -195,7 +192,9 @@ impl Life {
         sim.elapsed += Duration::from_secs(2);
         (0..sim.below(3)).for_each(|_| sim.ledger.mine());
         (0..sim.below(3)).for_each(|_| sim.network.mine(false));
-        match sim.below(40) {
+        // the control is about order alone: what it has sent stays sent
+        let lucky = if self.wrong { 4 } else { 0 };
+        match sim.below(40).max(lucky) {
             0 => {
                 let (depth, mut dice) = (1 + sim.below(4) as usize, sim.below(u64::MAX));
                 sim.network.reorg(depth, || {
@@ -247,31 +246,31 @@ impl Life {
             let node = SimBitcoin { world: self.world.clone(), view: Rc::clone(&operator.view) };
             let output: Vec<TxOut> = intent.batches.iter().flat_map(|b| b.outputs()).collect();
             let need: u64 = output.iter().map(|out| out.value.to_sat()).sum();
-            let Some(tx) = from_any_coins(&node, output, need + 2_000) else { continue };
+            let change = self.world.0.borrow().treasury[0].clone();
+            let Some(tx) = from_any_coins(&node, output, need, change) else { continue };
             let sent = once(node.broadcast(&tx));
             // what it has done is on disk only if it lives until here
             match sent {
-                Some(Ok(_)) => drop(self.paid_wrongly.insert(epoch)),
-                Some(Err(_)) => {}
+                Some(Ok(Broadcast::Known)) => drop(self.paid_wrongly.insert(epoch)),
+                Some(_) => {}
                 None => return true,
             }
         }
         false
     }
 
+    /// Where every operator stands, for a failure's words.
     fn trouble(&self) -> String {
-        let states: Vec<String> = self
-            .operators
-            .iter()
-            .map(|operator| {
+        let one = |operator: &Operator| {
+            let open = {
                 let disk = operator.disk.borrow();
                 let open = disk.open.iter().map(|e| format!("{e} {}", disk.states[e].name()));
-                let open = open.collect::<Vec<_>>().join(", ");
-                let error = operator.engine.as_ref().and_then(|engine| once(engine.round()));
-                format!("[{open}] {}", error.map_or("died".into(), |r| format!("{:?}", r.err())))
-            })
-            .collect();
-        states.join(" | ")
+                open.collect::<Vec<_>>().join(", ")
+            };
+            let ended = operator.engine.as_ref().and_then(|engine| once(engine.round()));
+            format!("[{open}] {:?}", ended.map(Result::err))
+        };
+        self.operators.iter().map(one).collect::<Vec<_>>().join(" | ")
     }
 
     /// Every payee of every epoch through this one was paid exactly what the rules say, once.
@@ -348,19 +347,23 @@ impl Life {
     }
 }
 
-fn from_any_coins(node: &SimBitcoin, output: Vec<TxOut>, need: u64) -> Option<Transaction> {
+/// A payment from whichever coins come first, with change, and 2,000 sat of fee.
+fn from_any_coins(
+    node: &SimBitcoin,
+    mut output: Vec<TxOut>,
+    need: u64,
+    script_pubkey: ScriptBuf,
+) -> Option<Transaction> {
     let (mut input, mut have) = (Vec::new(), 0);
     for found in node.coins(1) {
         let previous_output = found.coin.outpoint;
         input.push(TxIn { previous_output, witness: Witness::new(), ..TxIn::default() });
         have += found.coin.output.value.to_sat();
-        if have >= need {
-            return Some(Transaction {
-                version: Version::TWO,
-                lock_time: LockTime::ZERO,
-                input,
-                output,
-            });
+        if have >= need + 3_000 {
+            let value = bitcoin::Amount::from_sat(have - need - 2_000);
+            output.push(TxOut { value, script_pubkey });
+            let (version, lock_time) = (Version::TWO, LockTime::ZERO);
+            return Some(Transaction { version, lock_time, input, output });
         }
     }
     None
@@ -371,44 +374,5 @@ fn once<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
-    }
-}
-
-/// Settings of a world.
-pub(in crate::bench) fn config(max_batch_bytes: usize) -> Config {
-    let signer = |name: &str| SignerConfig { name: name.into(), socket: PathBuf::new() };
-    Config {
-        database: PathBuf::new(),
-        listen: String::new(),
-        network: Network::Regtest,
-        poll_ms: 1,
-        deployment: PathBuf::new(),
-        evm: EvmConfig { rpc: [String::new(), String::new()], key_file: PathBuf::new() },
-        bitcoin: BitcoinConfig {
-            rpc: String::new(),
-            cookie_file: PathBuf::new(),
-            birthday_height: 0,
-            confirmations: 6,
-            funding_confirmations: 2,
-        },
-        vault: VaultConfig {
-            baton: String::new(),
-            treasury: String::new(),
-            reserve_index: Some(0),
-            lookahead: 5,
-            threshold: 2,
-        },
-        policy: Policy {
-            min_pay: MIN_PAY,
-            min_baton: 10_000,
-            defer_after_epochs: 3,
-            max_batch_bytes,
-            max_funding_inputs: 50,
-            confirm_within_blocks: 6,
-            fallback_fee_rate: 2_000,
-            min_fee_rate: 1_000,
-            max_fee_rate: 10_000,
-        },
-        signers: ["a", "b", "c"].map(signer).into(),
     }
 }

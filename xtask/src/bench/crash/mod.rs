@@ -14,9 +14,11 @@
 )]
 
 mod bitcoin;
+mod book;
 pub(super) mod ledger;
 pub(super) mod life;
 pub(super) mod rim;
+pub(super) mod settings;
 pub(super) mod sim;
 
 use std::{

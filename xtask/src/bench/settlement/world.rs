@@ -32,8 +32,8 @@ use settlement::{
 
 use super::super::crash::{
     ledger::{Earned, Ledger},
-    life::config,
     rim::Shared,
+    settings::config,
     sim::{Keys, Sim},
 };
 use crate::devnet::Bitcoind;
