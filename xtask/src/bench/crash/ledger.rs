@@ -131,7 +131,7 @@ impl Ledger {
         if found.epoch != self.next() {
             return Err("WrongEpoch".into());
         }
-        if !self.earned.get(&found.epoch).is_some_and(|e| e.block <= self.latest().number) {
+        if self.earned.get(&found.epoch).is_none_or(|e| e.block > self.latest().number) {
             return Err("NotSettled".into());
         }
         let late = self.now().0.saturating_sub(found.epoch) > WITHIN;
@@ -241,7 +241,8 @@ impl Ledger {
 
 fn climb(txid: Txid, branch: &[u8], mut index: u32) -> [u8; 32] {
     branch.chunks(32).fold(txid.to_byte_array(), |node, sibling| {
-        let pair = if index % 2 == 0 { [&node[..], sibling] } else { [sibling, &node[..]] };
+        let pair =
+            if index.is_multiple_of(2) { [&node[..], sibling] } else { [sibling, &node[..]] };
         index /= 2;
         sha256d::Hash::hash(&pair.concat()).to_byte_array()
     })

@@ -292,9 +292,13 @@ impl Disk {
             Undo::News(view, marked) => {
                 self.view = view;
                 for lost in marked {
-                    for of in [self.seen.get_mut(&lost.txid), self.spenders.get_mut(&lost.spends)] {
-                        of.into_iter().for_each(|all| drop(all.pop()));
-                    }
+                    let (txid, place) = (lost.txid, lost.spends);
+                    self.seen
+                        .get_mut(&txid)
+                        .into_iter()
+                        .for_each(|all| all.truncate(all.len() - 1));
+                    let spenders = self.spenders.get_mut(&place);
+                    spenders.into_iter().for_each(|all| all.truncate(all.len() - 1));
                 }
             }
             Undo::Both(first, second) => {

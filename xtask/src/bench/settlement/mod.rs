@@ -90,11 +90,15 @@ async fn payees(count: u32) -> Result<bool> {
     let (ours, wallet, send) = (median(ours), median(wallet), median(send));
     let (left, theirs) = (ours.saturating_sub(send), wallet.saturating_sub(send));
     let ratio = micros(theirs) * 10 / micros(left).max(1);
-    let fast = ratio >= 50;
+    // less than nothing left is noise, no speed
+    let fast = ratio >= 50 && !left.is_zero();
     println!(
-        "settlement speed, {count} payees to mempool: {}.{} x the node's sendmany (5 x) {}",
-        ratio / 10,
-        ratio % 10,
+        "settlement speed, {count} payees to mempool: {} x the node's sendmany (5 x) {}",
+        if left.is_zero() {
+            "unknown: too noisy, ?".into()
+        } else {
+            format!("{}.{}", ratio / 10, ratio % 10)
+        },
         word(fast)
     );
     println!(
@@ -125,6 +129,7 @@ async fn in_mempool(bench: &Bench) -> Result<String> {
 /// Times of `sendmany`, and of `sendrawtransaction` with a transaction of the same size.
 async fn node_wallet(bench: &Bench, count: u32) -> Result<(Vec<Duration>, Vec<Duration>)> {
     let wallet = bench.node.faucet();
+    let client = settlement::node::Node::connect(&bench.node.url, &bench.node.cookie)?;
     let mut dues = serde_json::Map::new();
     for script in bench.scripts(count) {
         let address = bitcoin::Address::from_script(&script, bitcoin::Network::Regtest)?;
@@ -141,8 +146,11 @@ async fn node_wallet(bench: &Bench, count: u32) -> Result<(Vec<Duration>, Vec<Du
         let psbt = wallet.call("walletcreatefundedpsbt", json!([[], listed])).await?;
         let signed = wallet.call("walletprocesspsbt", json!([psbt["psbt"]])).await?;
         let done = wallet.call("finalizepsbt", json!([signed["psbt"]])).await?;
+        let hex = done["hex"].as_str().ok_or_else(|| eyre!("the node did not sign"))?;
+        let tx = bitcoin::consensus::encode::deserialize_hex(hex)?;
+        // over the connection that settlement uses
         let started = Instant::now();
-        bench.node.call("sendrawtransaction", json!([done["hex"]])).await?;
+        client.broadcast(&tx).await?;
         raw.push(started.elapsed());
         bench.node.mine(1).await?;
     }
