@@ -1,10 +1,11 @@
 //! The EVM chain as settlement reads it: reports, scripts, wrappers, commitments, all at blocks that stay.
 
+use std::sync::Arc;
+
 use alloy::{
     eips::BlockId,
     primitives::{Address, B256},
     providers::Provider,
-    sol_types::SolValue,
 };
 use domain::EpochId;
 use evm::{
@@ -15,10 +16,17 @@ use evm::{
 
 use crate::error::Error;
 
+mod commitments;
+mod history;
+
+pub use commitments::Committed;
+pub use history::Places;
+
 /// Two endpoints that read, and where our contracts are.
 #[derive(Clone, Debug)]
 pub struct Chain {
     readers: [DynProvider; 2],
+    history: Arc<history::History>,
     /// Our contracts.
     pub deployment: Deployment,
 }
@@ -43,7 +51,7 @@ impl Chain {
         for reader in &readers {
             deployment.check_chain(reader).await?;
         }
-        Ok(Self { readers, deployment })
+        Ok(Self { readers, history: Arc::default(), deployment })
     }
 
     /// The endpoint that bulk reads go to.
@@ -89,24 +97,10 @@ impl Chain {
         if hash.is_zero() {
             return Ok(Some(Report { hash, body: None }));
         }
-        let reports = self.reports(at).await?;
-        let body = reports
-            .into_iter()
-            .find(|report| report.epoch == epoch.0 && evm::quorum::report_hash(report) == hash);
-        let body = body.ok_or_else(|| {
+        let body = self.posted(epoch, hash).await?.ok_or_else(|| {
             Error::mismatch(epoch, format!("no ReportPosted event hashes to the oracle's {hash}"))
         })?;
         Ok(Some(Report { hash, body: Some(body) }))
-    }
-
-    /// Every report posted up to a block, in order.
-    ///
-    /// # Errors
-    /// When the node does not answer.
-    pub async fn reports(&self, at: &BlockRef) -> Result<Vec<IFleetOracle::FleetReport>, Error> {
-        let logs =
-            self.logs::<IFleetOracle::ReportPosted>(self.deployment.fleet_oracle, at).await?;
-        Ok(logs.into_iter().map(|event| event.report).collect())
     }
 
     /// Every `E` of a contract up to a block, in order.
@@ -122,54 +116,6 @@ impl Chain {
         let from = self.deployment.block;
         let logs = logs_between(self.reader(), &[contract], topic, from, at.number).await?;
         Ok(decoded::<E>(&logs)?.into_iter().map(|(event, _)| event).collect())
-    }
-
-    /// Every commitment in the newest block of a node, epoch ascending; none is missing.
-    ///
-    /// # Errors
-    /// When an event is missing, or the node does not answer.
-    pub async fn commitments(&self) -> Result<Vec<IEpochLedger::Commitment>, Error> {
-        let latest = block_at(self.reader(), Finality::Latest).await?;
-        let next = self.ledger().nextEpoch().block(BlockId::hash(latest.hash)).call().await;
-        let next = EpochId(next.map_err(|error| rpc("nextEpoch", error))?);
-        let all = self.committed(&latest).await?;
-        self.whole(&all, next)?;
-        Ok(all)
-    }
-
-    async fn committed(&self, at: &BlockRef) -> Result<Vec<IEpochLedger::Commitment>, Error> {
-        let logs = self.logs::<IEpochLedger::Committed>(self.deployment.epoch_ledger, at).await?;
-        Ok(logs.into_iter().map(|event| event.commitment).collect())
-    }
-
-    /// Epochs are committed one after the other, so a list with a hole is a node's mistake.
-    fn whole(&self, all: &[IEpochLedger::Commitment], next: EpochId) -> Result<(), Error> {
-        let found = all.iter().map(|commitment| commitment.epoch);
-        if found.eq(self.deployment.first_epoch.0..next.0) {
-            return Ok(());
-        }
-        Err(rpc("Committed events", format!("not one for every epoch before {next}: ask again")))
-    }
-
-    /// The epoch's commitment in the newest block, checked against the ledger's hash; `None` if there is none.
-    ///
-    /// # Errors
-    /// When the event does not match, or the node does not answer.
-    pub async fn commitment(
-        &self,
-        epoch: EpochId,
-    ) -> Result<Option<IEpochLedger::Commitment>, Error> {
-        let hash = self.ledger().commitmentHash(epoch.0).call().await;
-        let hash = hash.map_err(|error| rpc("commitmentHash", error))?;
-        if hash.is_zero() {
-            return Ok(None);
-        }
-        let all = self.commitments().await?;
-        let found = all
-            .into_iter()
-            .find(|c| c.epoch == epoch.0 && alloy::primitives::keccak256(c.abi_encode()) == hash);
-        let missing = || Error::mismatch(epoch, "no Committed event hashes to the ledger's hash");
-        Ok(Some(found.ok_or_else(missing)?))
     }
 
     /// Whether both endpoints hold `hash` as the epoch's commitment in a finalized block.
@@ -192,34 +138,6 @@ impl Chain {
             }
         }
         Ok(true)
-    }
-
-    /// The epoch's commitment in a block that is final at both endpoints, with the commitments of all earlier epochs;
-    /// `None` if it is not there yet.
-    ///
-    /// # Errors
-    /// When the endpoints disagree, an event is missing, or a node does not answer.
-    pub async fn final_commitments(
-        &self,
-        epoch: EpochId,
-    ) -> Result<Option<Vec<IEpochLedger::Commitment>>, Error> {
-        let mut commitments = self.committed(&self.finalized().await?).await?;
-        commitments.retain(|commitment| commitment.epoch <= epoch.0);
-        if commitments.last().is_none_or(|last| last.epoch != epoch.0) {
-            return Ok(None);
-        }
-        self.whole(&commitments, epoch.next())?;
-        // back to the paying epoch before this one: it decides which baton is spent
-        for commitment in commitments.iter().rev() {
-            let hash = alloy::primitives::keccak256(commitment.abi_encode());
-            if !self.committed_finally(EpochId(commitment.epoch), hash).await? {
-                return Ok(None);
-            }
-            if commitment.epoch != epoch.0 && !commitment.batches.is_empty() {
-                break;
-            }
-        }
-        Ok(Some(commitments))
     }
 
     /// Every `E` of a contract in blocks that are final at both endpoints, in order; both must tell the same.

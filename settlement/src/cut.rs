@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     allocate::{AllocateError, Payment},
-    encode,
+    encode, packed,
 };
 
 /// How due outputs are cut into batches.
@@ -27,6 +27,7 @@ pub struct Batch {
     /// Their sum, sats.
     pub total: u64,
     /// Payees in account order.
+    #[serde(with = "packed")]
     pub payments: Vec<Payment>,
 }
 

@@ -6,13 +6,16 @@ use bitcoin::{
     Script, ScriptBuf, TxOut,
     consensus::encode::{deserialize_partial, serialize},
 };
-use domain::{Leaf, Root, Sats};
+use domain::{EpochId, Leaf, OutRef, Root, Sats, SeriesAcc, SeriesId};
 
 /// Batch number of a root transaction that fans out into chunks.
 pub const ROOT_BATCH: u16 = 0xffff;
 
 /// Most series that one leaf can carry.
 pub const MAX_SERIES: usize = 16;
+
+/// Leaves from which on they are hashed by two threads.
+const MANY: usize = 5_000;
 
 /// Why bytes cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,42 @@ pub fn leaf_bytes(leaf: &Leaf) -> Result<Vec<u8>, EncodeError> {
         bytes.extend_from_slice(&entry.acc.to_be_bytes());
     }
     Ok(bytes)
+}
+
+/// Leaves from [`leaf_bytes`], one after the other; `None` if the bytes are anything else.
+#[must_use]
+pub fn read_leaves(mut bytes: &[u8]) -> Option<Vec<Leaf>> {
+    let mut leaves = Vec::new();
+    while let Some(rest) = bytes.strip_prefix(&[0]) {
+        let (account, rest) = rest.split_first_chunk::<20>()?;
+        let (script_hash, rest) = rest.split_first_chunk::<32>()?;
+        let (paid, rest) = rest.split_first_chunk::<8>()?;
+        let (since, rest) = rest.split_first_chunk::<4>()?;
+        let (out, rest) = rest.split_first_chunk::<4>()?;
+        let (count, mut rest) = rest.split_first()?;
+        let mut acc = Vec::with_capacity(usize::from(*count));
+        for _ in 0..*count {
+            let (series, after) = rest.split_first_chunk::<2>()?;
+            let (sum, after) = after.split_first_chunk::<16>()?;
+            let (series, acc_of) = (u16::from_be_bytes(*series), u128::from_be_bytes(*sum));
+            acc.push(SeriesAcc { series: SeriesId(series), acc: acc_of });
+            rest = after;
+        }
+        let since = u32::from_be_bytes(*since);
+        let [b0, b1, i0, i1] = *out;
+        let place =
+            OutRef { batch: u16::from_be_bytes([b0, b1]), index: u16::from_be_bytes([i0, i1]) };
+        leaves.push(Leaf {
+            account: account.into(),
+            script_hash: script_hash.into(),
+            paid: Sats(u64::from_be_bytes(*paid)),
+            since: (since > 0).then_some(EpochId(since)),
+            out: (*out != [0xff; 4]).then_some(place),
+            acc,
+        });
+        bytes = rest;
+    }
+    bytes.is_empty().then_some(leaves)
 }
 
 /// A leaf as a node of the tree: its hash, the sum of its accumulators, what it was paid.
@@ -117,7 +156,20 @@ pub fn root_of(leaves: &[Leaf]) -> Result<Root, EncodeError> {
         }
         previous = Some(leaf.account);
     }
-    let mut level = leaves.iter().map(leaf_node).collect::<Result<Vec<_>, _>>()?;
+    // two halves at once: hashing the leaves is most of the work
+    let nodes = |part: &[Leaf]| part.iter().map(leaf_node).collect::<Result<Vec<_>, _>>();
+    let (left, right) = leaves.split_at(leaves.len() / 2);
+    let mut level = if leaves.len() < MANY {
+        nodes(leaves)?
+    } else {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| nodes(right));
+            let mut level = nodes(left)?;
+            let other = other.join().map_err(|_| EncodeError::Overflow { what: "threads" })?;
+            level.extend(other?);
+            Ok::<_, EncodeError>(level)
+        })?
+    };
     level.resize(level.len().max(1).next_power_of_two(), Root::default());
     while level.len() > 1 {
         let pairs = level.chunks_exact(2).map(|pair| match pair {

@@ -6,7 +6,7 @@ use domain::{EpochId, OutRef, SeriesAcc, SeriesId};
 use serde_json::Value;
 
 use super::*;
-use crate::allocate::{credit_floor, look_through_floor};
+use crate::allocate::{Batch, Payment, credit_floor, look_through_floor};
 
 fn vectors() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/leaf.json");
@@ -148,4 +148,29 @@ fn leaves_out_of_order_are_refused() {
     let mut leaves: Vec<Leaf> = list(&vectors, "leaves").iter().map(leaf).collect();
     leaves.swap(0, 1);
     assert!(matches!(root_of(&leaves), Err(EncodeError::Disorder(_))));
+}
+
+#[test]
+fn packed_leaves_and_payments_read_back() {
+    let leaf = |n: u8| Leaf {
+        account: Address::repeat_byte(n),
+        script_hash: keccak256([n]),
+        paid: Sats(u64::from(n)),
+        since: n.is_multiple_of(2).then_some(EpochId(u32::from(n))),
+        out: (!n.is_multiple_of(2)).then_some(OutRef { batch: 1, index: u16::from(n) }),
+        acc: (0..n % 4).map(|s| SeriesAcc { series: SeriesId(s.into()), acc: 1 << 70 }).collect(),
+    };
+    let leaves: Vec<Leaf> = (1..=20).map(leaf).collect();
+    let mut bytes: Vec<u8> = leaves.iter().flat_map(|leaf| leaf_bytes(leaf).unwrap()).collect();
+    assert_eq!(read_leaves(&bytes), Some(leaves));
+    bytes.pop();
+    assert_eq!(read_leaves(&bytes), None);
+    let script = ScriptBuf::from_bytes([&[0x00, 0x14], [7; 20].as_slice()].concat());
+    let output = TxOut { value: Amount::from_sat(5), script_pubkey: script };
+    let payment = Payment { account: Address::repeat_byte(3), output };
+    let outputs_hash = outputs_hash(std::slice::from_ref(&payment.output));
+    let batch = Batch { outputs_hash, total: 5, payments: vec![payment.clone(), payment] };
+    let text = serde_json::to_string(&batch).unwrap();
+    assert_eq!(serde_json::from_str::<Batch>(&text).unwrap(), batch);
+    assert!(serde_json::from_str::<Batch>(&text.replace("0303", "03")).is_err());
 }

@@ -8,18 +8,15 @@ mod pay;
 mod prove;
 
 pub use answer::Watch;
-pub(crate) use commit::recompute;
+pub use commit::recompute;
 pub(crate) use pay::unsigned;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use bitcoin::{BlockHash, OutPoint, Transaction, Txid, hashes::Hash};
+use bitcoin::{BlockHash, Transaction, Txid};
 use domain::EpochId;
-use evm::{Deployment, DynProvider, bindings::IEpochLedger};
-use tokio::{
-    sync::{Mutex, RwLock},
-    time::Instant,
-};
+use evm::Deployment;
+use tokio::sync::{Mutex, RwLock};
 use tracing::{info, warn};
 
 use crate::{
@@ -27,10 +24,11 @@ use crate::{
     config::Config,
     error::Error,
     halt::Halts,
+    live::{Live, LiveBitcoin, LiveEvm, Sockets},
     metrics,
     node::Node,
     orders,
-    snapshot::Snapshots,
+    rim::{Bitcoin, Book, Evm, Rim},
     state::State,
     store::Store,
     treasury::Treasury,
@@ -44,17 +42,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// The running service. Share it by `Arc` with the status server.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Engine<R: Rim = Live> {
     config: Config,
     vault: Vault,
-    chain: Chain,
-    writer: DynProvider,
-    node: Node,
-    store: Arc<Store>,
-    treasury: Treasury,
-    snapshots: Snapshots,
+    chain: R::Evm,
+    node: R::Bitcoin,
+    store: Arc<R::Book>,
+    signers: R::Signers,
     halts: Halts,
-    sent_at: Mutex<BTreeMap<Txid, Instant>>,
+    /// When each transaction was last handed to the node, by the node's `elapsed`.
+    sent_at: Mutex<BTreeMap<Txid, Duration>>,
     watch: Mutex<Watch>,
     /// Tip when this process first handed a transaction out.
     sent_below: Mutex<BTreeMap<Txid, u32>>,
@@ -88,57 +85,9 @@ impl Engine {
         let (tip, _) = treasury.tip();
         let coins = store.coins(tip.saturating_sub(REORG)).await?;
         let treasury = treasury.booked(&vault, config.vault.reserve_index, coins);
-        Ok(Self {
-            snapshots: Snapshots::new(chain.clone()),
-            config,
-            vault,
-            chain,
-            writer,
-            node,
-            store,
-            treasury,
-            halts,
-            sent_at: Mutex::default(),
-            sent_below: Mutex::default(),
-            trouble: RwLock::default(),
-            watch: Mutex::default(),
-        })
-    }
-
-    /// The database, for the status server.
-    #[must_use]
-    pub fn store(&self) -> Arc<Store> {
-        Arc::clone(&self.store)
-    }
-
-    /// What went wrong in the last round, if anything did.
-    pub async fn trouble(&self) -> Option<String> {
-        self.trouble.read().await.as_ref().map(|(words, _)| words.clone())
-    }
-
-    /// Its kind, as the metrics name it.
-    pub async fn trouble_kind(&self) -> Option<&'static str> {
-        self.trouble.read().await.as_ref().map(|(_, kind)| *kind)
-    }
-
-    /// Blocks that have come since this process handed a transaction out.
-    pub async fn blocks_waiting(&self, txid: Txid) -> u32 {
-        let (tip, _) = self.treasury.tip();
-        self.sent_below.lock().await.get(&txid).map_or(0, |sent| tip.saturating_sub(*sent))
-    }
-
-    /// Carries out what two operators have ordered.
-    async fn take_orders(&self) -> Result<(), Error> {
-        let Some(orders) = &self.config.orders else { return Ok(()) };
-        let (chain, ledger) = (self.chain.deployment.chain_id, self.chain.deployment.epoch_ledger);
-        loop {
-            let next = self.store.last_order().await?.0.saturating_add(1);
-            let words = orders::read(&orders.dir)?;
-            let found = orders::ordered(&words, next, chain, ledger, &orders.operators);
-            let Some(action) = found else { return Ok(()) };
-            self.store.put_order(next, action).await?;
-            warn!(order = next, "two operators ordered: {action:?}");
-        }
+        let signers = Sockets(config.signers.iter().map(|each| each.socket.clone()).collect());
+        let (chain, node) = (LiveEvm::new(chain, writer), LiveBitcoin::new(node, treasury));
+        Ok(Self::new(config, vault, chain, node, store, signers, halts))
     }
 
     /// Works for ever. After a failure the pause doubles up to ten seconds.
@@ -150,14 +99,12 @@ impl Engine {
         let poll = Duration::from_millis(self.config.poll_ms);
         let mut pause = poll;
         loop {
-            match self.round().await {
+            match self.live_round().await {
                 Ok(()) => {
                     pause = poll;
                     *self.trouble.write().await = None;
                 }
-                Err(
-                    error @ (Error::Database(_) | Error::Damaged(_) | Error::Conservation { .. }),
-                ) => return Err(error),
+                Err(error) if error.is_fatal() => return Err(error),
                 Err(Error::Waiting { .. }) => pause = poll,
                 Err(error) => {
                     let words = Some((error.to_string(), metrics::kind(&error)));
@@ -173,12 +120,90 @@ impl Engine {
         }
     }
 
+    /// One round and what only the running service does: orders before it, the court after it.
+    async fn live_round(&self) -> Result<(), Error> {
+        self.take_orders().await?;
+        match self.round().await {
+            Err(error) if error.is_fatal() => Err(error),
+            // last, so that a lost database has its trees again
+            ended => {
+                let court = self.face_court().await;
+                ended.and(court)
+            }
+        }
+    }
+
+    /// Carries out what two operators have ordered.
+    async fn take_orders(&self) -> Result<(), Error> {
+        let Some(orders) = &self.config.orders else { return Ok(()) };
+        let (chain, ledger) = (self.chain.deployment.chain_id, self.chain.deployment.epoch_ledger);
+        loop {
+            let next = self.store.last_order().await?.0.saturating_add(1);
+            let words = orders::read(&orders.dir)?;
+            let found = orders::ordered(&words, next, chain, ledger, &orders.operators);
+            let Some(action) = found else { return Ok(()) };
+            self.store.put_order(next, action).await?;
+            warn!(order = next, "two operators ordered: {action:?}");
+        }
+    }
+}
+
+impl<R: Rim> Engine<R> {
+    /// An engine in surroundings that were opened and checked.
+    pub fn new(
+        config: Config,
+        vault: Vault,
+        chain: R::Evm,
+        node: R::Bitcoin,
+        store: Arc<R::Book>,
+        signers: R::Signers,
+        halts: Halts,
+    ) -> Self {
+        Self {
+            config,
+            vault,
+            chain,
+            node,
+            store,
+            signers,
+            halts,
+            sent_at: Mutex::default(),
+            watch: Mutex::default(),
+            sent_below: Mutex::default(),
+            trouble: RwLock::default(),
+        }
+    }
+
+    /// The database, for the status server.
+    #[must_use]
+    pub fn store(&self) -> Arc<R::Book> {
+        Arc::clone(&self.store)
+    }
+
+    /// What went wrong in the last round, if anything did.
+    pub async fn trouble(&self) -> Option<String> {
+        self.trouble.read().await.as_ref().map(|(words, _)| words.clone())
+    }
+
+    /// Its kind, as the metrics name it.
+    pub async fn trouble_kind(&self) -> Option<&'static str> {
+        self.trouble.read().await.as_ref().map(|(_, kind)| *kind)
+    }
+
+    /// Blocks that have come since this process handed a transaction out.
+    pub async fn blocks_waiting(&self, txid: Txid) -> u32 {
+        let (tip, _) = self.node.tip();
+        self.sent_below.lock().await.get(&txid).map_or(0, |sent| tip.saturating_sub(*sent))
+    }
+
     /// One look at both chains, and every step that can be taken. An epoch that fails or waits does not hold up the
     /// later ones but where they depend on it; the first failure is reported.
-    async fn round(&self) -> Result<(), Error> {
-        self.take_orders().await?;
+    ///
+    /// # Errors
+    /// With the first failure; the round may be repeated after any but one of the database or of the books.
+    pub async fn round(&self) -> Result<(), Error> {
         loop {
-            let (news, more) = self.treasury.sync(&self.node).await?;
+            let (news, more) = self.node.sync().await?;
             self.store.put_news(&news).await?;
             if !more {
                 break;
@@ -201,9 +226,7 @@ impl Engine {
                 }
             }
         }
-        // last, so that a lost database has its trees again
-        let court = self.face_court().await;
-        first.map_or(court, Err)
+        first.map_or(Ok(()), Err)
     }
 
     /// Takes one step; `false` if there is nothing to do now.
@@ -251,13 +274,13 @@ impl Engine {
             }
             return Ok((coin, creator));
         }
-        let (txid, vout) = self.chain.first_baton().await?;
-        let outpoint = OutPoint { txid: Txid::from_byte_array(txid.0), vout };
+        let outpoint = self.chain.first_baton().await?;
         let creator = self.store.genesis(outpoint.txid).await?;
         let creator = creator.ok_or_else(|| {
             Error::waiting(epoch, format!("the first baton {outpoint} is in no block we have read"))
         })?;
-        let output = usize::try_from(vout).ok().and_then(|vout| creator.output.get(vout)).cloned();
+        let output =
+            usize::try_from(outpoint.vout).ok().and_then(|vout| creator.output.get(vout)).cloned();
         let script = self.vault.script(Keychain::Baton, GENESIS_BATON)?;
         let output = output.filter(|output| output.script_pubkey == script).ok_or_else(|| {
             Error::mismatch(
@@ -271,7 +294,7 @@ impl Engine {
 
     /// Where a transaction is in the active chain, if it is: height, block, confirmations.
     async fn included(&self, txid: Txid) -> Result<Option<(u32, BlockHash, u32)>, Error> {
-        let (tip, _) = self.treasury.tip();
+        let (tip, _) = self.node.tip();
         for (height, block) in self.store.seen(txid).await? {
             if height <= tip && self.node.hash_at(height).await? == block {
                 let depth = tip.saturating_sub(height).saturating_add(1);
@@ -279,10 +302,5 @@ impl Engine {
             }
         }
         Ok(None)
-    }
-
-    /// The ledger, to be written to.
-    fn ledger(&self) -> IEpochLedger::IEpochLedgerInstance<DynProvider> {
-        IEpochLedger::new(self.chain.deployment.epoch_ledger, self.writer.clone())
     }
 }

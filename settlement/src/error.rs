@@ -110,6 +110,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether going on could lose what must not be lost: the service stops.
+    #[must_use]
+    pub const fn is_fatal(&self) -> bool {
+        matches!(self, Self::Database(_) | Self::Damaged(_) | Self::Conservation { .. })
+    }
+
     pub(crate) fn node(doing: impl Into<String>, why: impl std::fmt::Display) -> Self {
         Self::Node { doing: doing.into(), why: why.to_string() }
     }

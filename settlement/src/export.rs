@@ -22,7 +22,7 @@ pub async fn psbts(config: &Config, epoch: EpochId) -> Result<Vec<Request>, Erro
         _ => return Err(Error::waiting(epoch, "it is not planned yet")),
     };
     let each = planned.plan.txs.iter().map(|each| {
-        let psbt = unsigned(&vault, &treasury, &planned, each)?;
+        let psbt = unsigned(&vault, |place| treasury.coin(place), &planned, each)?;
         Ok(Request::new(epoch.0, each.batch, &psbt, &planned.intent.batches))
     });
     each.collect()

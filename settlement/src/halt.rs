@@ -23,7 +23,7 @@ pub enum HaltPoint {
     PlannedUnsaved,
     /// The plan is stored, no signer was asked.
     PlannedSaved,
-    /// One signer has signed.
+    /// One signature is here; the signers that were asked with it may have signed too.
     OneSignature,
     /// Enough signatures are here, not stored.
     SignedUnsaved,

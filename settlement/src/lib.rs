@@ -18,6 +18,8 @@ pub mod cut;
 
 pub mod allocate;
 
+mod packed;
+
 pub mod twab;
 
 pub mod chain;
@@ -45,6 +47,10 @@ pub mod node;
 pub mod treasury;
 
 pub mod protocol;
+
+pub mod rim;
+
+pub mod live;
 
 pub mod proof;
 

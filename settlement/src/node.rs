@@ -9,7 +9,7 @@ use bdk_bitcoind_rpc::bitcoincore_rpc::{Auth, Client, RpcApi, jsonrpc};
 use bitcoin::{Block, BlockHash, Transaction, block::Header, consensus::encode, hashes::Hash};
 use serde_json::{Value, json};
 
-use crate::{error::Error, relay::Headers};
+use crate::error::Error;
 
 /// What became of a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,17 +198,6 @@ fn decode<T: encode::Decodable>(doing: &str, value: &Value) -> Result<T, Error> 
 #[must_use]
 pub fn internal<H: Hash<Bytes = [u8; 32]>>(hash: H) -> alloy::primitives::B256 {
     alloy::primitives::B256::from(hash.to_byte_array())
-}
-
-impl Headers for Node {
-    async fn header(&self, height: u64) -> Result<Header, Error> {
-        let height = u32::try_from(height).map_err(|error| Error::node("getblockhash", error))?;
-        self.header_at(height).await
-    }
-
-    async fn tip(&self) -> Result<u64, Error> {
-        Ok(self.tip().await?.0.into())
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 
 use alloy::primitives::B256;
 use bitcoin::{
-    Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness, absolute::LockTime,
+    Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
+    absolute::LockTime,
+    consensus::serde::{Hex, With},
     transaction::Version,
 };
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,7 @@ pub struct PlannedTx {
     /// Batch number; `ffff` for a root transaction.
     pub batch: u16,
     /// The transaction, without witness.
+    #[serde(with = "With::<Hex>")]
     pub tx: Transaction,
     /// What its inputs spend, in order.
     pub coins: Vec<Coin>,

@@ -1,6 +1,6 @@
 //! PSBTs of planned transactions: built from descriptors, combined and finalised. No key here.
 
-use bdk_wallet::miniscript::psbt::{PsbtExt, PsbtInputExt};
+use bdk_wallet::miniscript::psbt::PsbtExt;
 use bitcoin::{
     EcdsaSighashType, Psbt, Transaction, Txid,
     psbt::Input,
@@ -42,12 +42,9 @@ pub fn build(
     for (input, coin) in psbt.inputs.iter_mut().zip(coins) {
         let txid = coin.outpoint.txid;
         let from = previous.iter().find(|tx| tx.compute_txid() == txid);
+        *input = vault.input(coin.keychain, coin.index)?;
         input.non_witness_utxo = Some(from.cloned().ok_or(PsbtError::Previous(txid))?);
         input.witness_utxo = Some(coin.output.clone());
-        let descriptor = vault.definite(coin.keychain, coin.index)?;
-        input
-            .update_with_descriptor_unchecked(&descriptor)
-            .map_err(|error| PsbtError::Incomplete(error.to_string()))?;
     }
     Ok(psbt)
 }

@@ -14,11 +14,15 @@ pub const PERIOD: u64 = 2_016;
 const MOST: u64 = 500;
 
 /// Headers by height, from a node's best chain.
+#[allow(
+    async_fn_in_trait,
+    reason = "the relay is followed by one task; its futures need not be Send"
+)]
 pub trait Headers {
     /// The header at a height.
-    fn header(&self, height: u64) -> impl Future<Output = Result<Header, Error>> + Send;
+    async fn header(&self, height: u64) -> Result<Header, Error>;
     /// Height of the newest one.
-    fn tip(&self) -> impl Future<Output = Result<u64, Error>> + Send;
+    async fn tip(&self) -> Result<u64, Error>;
 }
 
 /// Headers across the start of `period`: the first height, how many stand before the boundary, and how many after it.

@@ -15,7 +15,6 @@ pub mod store;
 
 use bitcoin::{OutPoint, Psbt, Txid, bip32::Xpriv, hashes::Hash, secp256k1::Secp256k1};
 use domain::EpochId;
-use evm::bindings::IEpochLedger;
 use tracing::info;
 
 use crate::{
@@ -96,18 +95,11 @@ impl Signer {
 
     async fn facts(&self, epoch: u32, batch: u16) -> Result<Facts, Refusal> {
         let missing = || check::Broken::NotCommitted(epoch);
-        let commitments = self.chain.final_commitments(EpochId(epoch)).await?;
-        let mut commitments = commitments.ok_or_else(missing)?;
-        let commitment = commitments.pop().ok_or_else(missing)?;
-        let paying = commitments.iter().rev().find(|earlier| !earlier.batches.is_empty());
-        let previous = paying.map(|earlier| earlier.epoch);
-        let ledger = self.chain.deployment.epoch_ledger;
-        let proven = self.chain.agreed_logs::<IEpochLedger::PayoutProven>(ledger).await?;
-        let proven_txid = |epoch: u32, batches: [u16; 2]| {
-            let event = proven.iter().find(|e| e.epoch == epoch && batches.contains(&e.batch));
-            event.map(|event| Txid::from_byte_array(event.txid.0))
-        };
-        if proven.iter().any(|event| event.epoch == epoch && event.batch == batch) {
+        let found = self.chain.final_commitment(EpochId(epoch)).await?.ok_or_else(missing)?;
+        let (commitment, paying) = (found.commitment, found.paying);
+        let previous = paying.as_ref().map(|earlier| earlier.epoch);
+        let proven = self.chain.proven_txids(epoch).await?;
+        if proven.iter().any(|(found, _)| *found == batch) {
             return Err(check::Broken::AlreadyProven(epoch, batch).into());
         }
         let (mut batons, baton_index) = match previous {
@@ -118,18 +110,18 @@ impl Signer {
             }
             Some(previous) => {
                 let signed = self.store.signed(previous, &[0, ROOT_BATCH]).await?;
-                let count = paying.map_or(0, |earlier| earlier.batches.len());
+                let count = paying.as_ref().map_or(0, |earlier| earlier.batches.len());
                 let batch = if count > 1 { ROOT_BATCH } else { 0 };
                 let known = signed.into_iter().filter(|(found, _)| *found == batch);
                 let mut txids: Vec<Txid> = known.map(|(_, txid)| txid).collect();
-                txids.extend(proven_txid(previous, [batch, batch]));
+                txids.extend(of_batch(&self.chain.proven_txids(previous).await?, batch));
                 (txids.into_iter().map(|txid| OutPoint { txid, vout: 0 }).collect(), previous)
             }
         };
         batons.dedup();
         let mut roots: Vec<Txid> =
             self.store.signed(epoch, &[ROOT_BATCH]).await?.into_iter().map(|(_, t)| t).collect();
-        roots.extend(proven_txid(epoch, [ROOT_BATCH, ROOT_BATCH]));
+        roots.extend(of_batch(&proven, ROOT_BATCH));
         if let Some(root) = self.store.root(epoch).await?
             && root != commitment.root.hash
         {
@@ -145,6 +137,10 @@ impl Signer {
     pub async fn ping(&self) -> Result<(), Error> {
         self.chain.ping().await.map(|_| ()).map_err(|error| rpc("chain id", error))
     }
+}
+
+fn of_batch(proven: &[(u16, Txid)], batch: u16) -> Option<Txid> {
+    proven.iter().find(|(found, _)| *found == batch).map(|(_, txid)| *txid)
 }
 
 /// Signs every input with `key`, deterministically.

@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::{
     eips::BlockId,
-    primitives::{Address, B256, U256, keccak256},
+    primitives::{Address, U256},
 };
-use bitcoin::ScriptBuf;
 use domain::{EpochId, Leaf, SeriesId};
 use evm::{
     BlockRef,
@@ -25,11 +24,13 @@ use crate::{
     chain::{Chain, Report, rpc},
     corrections,
     error::Error,
-    twab::{self, Transfer},
+    twab::{self, Balances, ReplayError, Transfer},
 };
 
 /// Calls to the node at once.
 const AT_ONCE: usize = 24;
+/// Epochs whose transfers are kept one by one.
+const REACH: u32 = 32;
 /// Closed epochs that a token's ring remembers for certain.
 const RING: u32 = 31;
 
@@ -44,7 +45,23 @@ pub struct Snapshots {
 struct TokenLog {
     /// First block not read.
     next: u64,
+    /// Balances at the start of an epoch, and the transfers since.
+    from: u64,
+    before: Balances,
     transfers: Vec<Transfer>,
+}
+
+impl TokenLog {
+    /// Folds what lies before the start of an epoch into balances.
+    fn fold(&mut self, start: u64) -> Result<(), ReplayError> {
+        let old = self.transfers.partition_point(|transfer| transfer.time < start);
+        if start > self.from && old > 0 {
+            let rest = self.transfers.split_off(old);
+            self.before = twab::balances(&self.before, &self.transfers)?;
+            (self.transfers, self.from) = (rest, start);
+        }
+        Ok(())
+    }
 }
 
 impl Snapshots {
@@ -125,15 +142,14 @@ impl Snapshots {
         epochs: &[EpochId],
         at: &BlockRef,
     ) -> Result<BTreeMap<EpochId, Weights>, Error> {
-        let transfers = self.transfers(token, at).await?;
-        let replayed = twab::replay(&transfers, epochs);
+        let oldest = epochs.iter().min().map_or(0, |oldest| oldest.start());
+        let log = self.transfers(token, oldest, at).await?;
+        let replayed = twab::replay_from(&log.before, &log.transfers, epochs);
         let replayed =
             replayed.map_err(|e| Error::mismatch(epoch, format!("token {token}: {e}")))?;
-        let holders: BTreeSet<Address> = transfers
-            .iter()
-            .flat_map(|transfer| [transfer.from, transfer.to])
-            .filter(|account| !account.is_zero())
-            .collect();
+        let movers = log.transfers.iter().flat_map(|transfer| [transfer.from, transfer.to]);
+        let holders: BTreeSet<Address> =
+            movers.chain(log.before.keys().copied()).filter(|account| !account.is_zero()).collect();
         let now = EpochId::at(at.timestamp);
         for (work, weights) in &replayed {
             if now.0.saturating_sub(work.0) <= RING {
@@ -188,8 +204,18 @@ impl Snapshots {
     }
 
     /// All transfers of a token up to a finalized block; what was read before is not asked again.
-    async fn transfers(&self, token: Address, at: &BlockRef) -> Result<Vec<Transfer>, Error> {
+    /// The work epochs of a report reach no further back than the ledger lets them, so older transfers are kept as the
+    /// balances that they led to; who asks for something older has everything read again.
+    async fn transfers(
+        &self,
+        token: Address,
+        oldest: u64,
+        at: &BlockRef,
+    ) -> Result<TokenLog, Error> {
         let mut cache = self.cache.lock().await;
+        if cache.get(&token).is_some_and(|log| log.from > oldest) {
+            cache.remove(&token);
+        }
         let log = cache.entry(token).or_default();
         let from = log.next.max(self.chain.deployment.block);
         if from <= at.number {
@@ -211,7 +237,10 @@ impl Snapshots {
             log.next = at.number.saturating_add(1);
         }
         // later transfers may have been read for a later epoch; they cannot change a closed one
-        Ok(log.transfers.clone())
+        let recent = EpochId::at(at.timestamp).0.saturating_sub(REACH);
+        let folded = log.fold(EpochId(recent).start().min(oldest));
+        folded.map_err(|error| rpc("transfers", error))?;
+        Ok(log.clone())
     }
 
     async fn time_of(&self, number: u64) -> Result<u64, Error> {
@@ -228,12 +257,7 @@ impl Snapshots {
         at: &BlockRef,
     ) -> Result<BTreeMap<Address, Entry>, Error> {
         let address = self.chain.deployment.payout_registry;
-        let events = self.chain.logs::<IPayoutRegistry::ScriptRegistered>(address, at).await?;
-        let mut scripts: BTreeMap<B256, ScriptBuf> = BTreeMap::new();
-        for event in events {
-            let script = ScriptBuf::from_bytes(event.script.to_vec());
-            scripts.insert(keccak256(&event.script), script);
-        }
+        let scripts = self.chain.scripts().await?;
         let registry = IPayoutRegistry::new(address, self.chain.reader());
         let block = BlockId::hash(at.hash);
         // everybody is asked for: a node that keeps an event back must not make an account look scriptless
@@ -250,11 +274,12 @@ impl Snapshots {
             if entry.scriptHash.is_zero() {
                 continue;
             }
-            let script = scripts.get(&entry.scriptHash).cloned().ok_or_else(|| {
-                let what =
-                    format!("no event carries the script of {account}, {}", entry.scriptHash);
-                Error::mismatch(epoch, what)
-            })?;
+            let Some(script) = scripts.get(&entry.scriptHash).cloned() else {
+                self.chain.forget_scripts().await;
+                let hash = entry.scriptHash;
+                let what = format!("no event carries the script of {account}, {hash}");
+                return Err(Error::mismatch(epoch, what));
+            };
             let dust = u64::from(entry.dust);
             entries.insert(account, Entry { script, minimum: entry.minimum, dust });
         }

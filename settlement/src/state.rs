@@ -8,7 +8,10 @@ use alloy::{
     primitives::{B256, Bytes},
     sol_types::SolValue,
 };
-use bitcoin::{BlockHash, Transaction, Txid};
+use bitcoin::{
+    BlockHash, Transaction, Txid,
+    consensus::serde::{Hex, With},
+};
 use evm::bindings::IEpochLedger;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +74,7 @@ pub struct Planned {
     /// The transactions.
     pub plan: Plan,
     /// The transaction that created the baton they spend.
+    #[serde(with = "With::<Hex>")]
     pub creator: Transaction,
 }
 
@@ -80,6 +84,7 @@ pub struct Signed {
     /// The plan.
     pub planned: Planned,
     /// The transactions. Without witness where the transaction was found in a block before we had signatures.
+    #[serde(with = "With::<Hex>")]
     pub txs: Vec<Transaction>,
 }
 

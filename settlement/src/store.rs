@@ -3,14 +3,16 @@
 
 pub mod answers;
 
-use std::fs::File;
+use std::{collections::BTreeSet, fs::File};
 
+use alloy::hex;
 use bitcoin::{Transaction, consensus::encode};
 use domain::{EpochId, Leaf};
-use sqlx::{Any, AnyPool, AssertSqlSafe, Row, Transaction as Tx, any::AnyRow};
+use sqlx::{Any, AnyPool, Row, Transaction as Tx, any::AnyRow};
 
 use crate::{
     database::Database,
+    encode as leaf_encode,
     error::Error,
     ledger::{Figures, follow, put_figures},
     state::State,
@@ -20,9 +22,6 @@ use crate::{
 mod wallet;
 
 pub use wallet::{BitcoinNews, Marked};
-
-/// Leaves in one INSERT: a database on another host is asked once for so many.
-const AT_ONCE: usize = 200;
 
 /// The open database. Dropping it releases the lock.
 #[derive(Debug)]
@@ -92,14 +91,21 @@ impl Store {
         rows.iter().map(|row| Ok(EpochId(number(row, 0)?))).collect()
     }
 
-    /// Every epoch that has a state, ascending.
+    /// Epochs from `first` up to `next`, itself not among them, that have no state; ascending.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn known(&self) -> Result<Vec<EpochId>, Error> {
+    pub async fn missing(&self, first: EpochId, next: EpochId) -> Result<Vec<EpochId>, Error> {
+        let count = "SELECT COUNT(*) FROM epochs WHERE epoch >= $1 AND epoch < $2";
+        let count = sqlx::query(count).bind(i64::from(first.0)).bind(i64::from(next.0));
+        let count: i64 = count.fetch_one(&self.pool).await?.get(0);
+        if count == i64::from(next.0.saturating_sub(first.0)) {
+            return Ok(Vec::new());
+        }
         let rows = sqlx::query("SELECT epoch FROM epochs ORDER BY epoch");
         let rows = rows.fetch_all(&self.pool).await?;
-        rows.iter().map(|row| Ok(EpochId(number(row, 0)?))).collect()
+        let have = rows.iter().map(|row| number(row, 0)).collect::<Result<BTreeSet<u32>, _>>()?;
+        Ok((first.0..next.0).filter(|epoch| !have.contains(epoch)).map(EpochId).collect())
     }
 
     /// Writes a state.
@@ -123,22 +129,15 @@ impl Store {
         leaves: &[Leaf],
         figures: &Figures,
     ) -> Result<(), Error> {
-        let (mut tx, number) = (self.begin().await?, i64::from(epoch.0));
-        sqlx::query("DELETE FROM leaves WHERE epoch = $1").bind(number).execute(&mut *tx).await?;
-        let mut position = 0_i64;
-        for some in leaves.chunks(AT_ONCE) {
-            let row = |at: usize| format!("(${}, ${}, ${})", 3 * at + 1, 3 * at + 2, 3 * at + 3);
-            let rows: Vec<String> = (0..some.len()).map(row).collect();
-            let sql =
-                format!("INSERT INTO leaves (epoch, position, leaf) VALUES {}", rows.join(","));
-            // no value is in the text, only the places for them
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for leaf in some {
-                query = query.bind(number).bind(position).bind(to_json(leaf)?);
-                position = position.saturating_add(1);
-            }
-            query.execute(&mut *tx).await?;
-        }
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO packed_leaves (epoch, leaves) VALUES ($1, $2) ON CONFLICT (epoch) DO UPDATE SET \
+             leaves = excluded.leaves",
+        )
+        .bind(i64::from(epoch.0))
+        .bind(pack(leaves)?)
+        .execute(&mut *tx)
+        .await?;
         put_figures(&mut tx, epoch, figures).await?;
         write_state(&mut tx, epoch, state).await?;
         Ok(tx.commit().await?)
@@ -149,9 +148,12 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn leaves(&self, epoch: EpochId) -> Result<Vec<Leaf>, Error> {
-        let rows = sqlx::query("SELECT leaf FROM leaves WHERE epoch = $1 ORDER BY position");
-        let rows = rows.bind(i64::from(epoch.0)).fetch_all(&self.pool).await?;
-        rows.into_iter().map(|row| from_json(&row.get::<String, _>(0))).collect()
+        let row = sqlx::query("SELECT leaves FROM packed_leaves WHERE epoch = $1");
+        let row = row.bind(i64::from(epoch.0)).fetch_optional(&self.pool).await?;
+        let Some(row) = row else { return Ok(Vec::new()) };
+        let damaged = || Error::Damaged(format!("leaves of epoch {epoch}"));
+        let bytes = hex::decode(row.get::<String, _>(0)).map_err(|_| damaged())?;
+        leaf_encode::read_leaves(&bytes).ok_or_else(damaged)
     }
 
     /// Writes a planned state with the baton that it leaves behind and the transaction that creates it.
@@ -209,6 +211,16 @@ async fn write_state(tx: &mut Tx<'_, Any>, epoch: EpochId, state: &State) -> Res
 fn number(row: &AnyRow, column: usize) -> Result<u32, Error> {
     let found: i64 = row.get(column);
     u32::try_from(found).map_err(|_| Error::Damaged(format!("number {found}")))
+}
+
+/// Leaves as hex of the bytes that are hashed, one after the other.
+fn pack(leaves: &[Leaf]) -> Result<String, Error> {
+    let mut packed = Vec::with_capacity(leaves.len().saturating_mul(88));
+    for leaf in leaves {
+        let bytes = leaf_encode::leaf_bytes(leaf);
+        packed.extend(bytes.map_err(|error| Error::Damaged(error.to_string()))?);
+    }
+    Ok(hex::encode(packed))
 }
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Error> {

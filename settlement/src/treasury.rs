@@ -7,6 +7,10 @@ use bdk_bitcoind_rpc::{BlockEvent, Emitter, NO_EXPECTED_MEMPOOL_TXS};
 use bdk_wallet::{ChangeSet, KeychainKind, Wallet};
 use bitcoin::{Block, OutPoint, Script, ScriptBuf, Transaction, Txid};
 
+mod coins;
+
+use coins::Coins;
+
 use crate::{
     encode,
     error::Error,
@@ -18,6 +22,15 @@ use crate::{
 
 /// Blocks applied before their changes are written.
 const STRIDE: usize = 500;
+
+/// The wallet, and beside it a table of its own of the coins that are there: to ask the wallet goes through its whole
+/// history each time.
+#[derive(Debug)]
+struct Inner {
+    wallet: Wallet,
+    coins: Coins,
+    watch: Watch,
+}
 
 /// A confirmed treasury coin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +44,7 @@ pub struct TreasuryCoin {
 /// The wallet in memory.
 #[derive(Debug)]
 pub struct Treasury {
-    wallet: Arc<Mutex<Wallet>>,
-    watch: Arc<Mutex<Watch>>,
+    wallet: Arc<Mutex<Inner>>,
     genesis: ScriptBuf,
     birthday: u32,
 }
@@ -66,20 +78,18 @@ impl Treasury {
                 .map_err(|error| fail(error.to_string()))?,
         };
         let genesis = vault.script(Keychain::Baton, GENESIS_BATON)?;
-        let watch = Arc::new(Mutex::new(Watch::new(vault.clone(), None, Vec::new())));
-        Ok(Self { wallet: Arc::new(Mutex::new(wallet)), watch, genesis, birthday })
+        let coins = Coins::of(&wallet);
+        let watch = Watch::new(vault.clone(), None, Vec::new());
+        let inner = Inner { wallet, coins, watch };
+        Ok(Self { wallet: Arc::new(Mutex::new(inner)), genesis, birthday })
     }
 
     /// Also books what blocks do to our coins: `mine` are those that the books hold, coins at treasury index `reserve`
     /// are the operator's own.
     #[must_use]
-    pub fn booked(
-        mut self,
-        vault: &Vault,
-        reserve: Option<u32>,
-        mine: Vec<(OutPoint, u64)>,
-    ) -> Self {
-        self.watch = Arc::new(Mutex::new(Watch::new(vault.clone(), reserve, mine)));
+    pub fn booked(self, vault: &Vault, reserve: Option<u32>, mine: Vec<(OutPoint, u64)>) -> Self {
+        self.wallet.lock().unwrap_or_else(PoisonError::into_inner).watch =
+            Watch::new(vault.clone(), reserve, mine);
         self
     }
 
@@ -89,21 +99,19 @@ impl Treasury {
     /// # Errors
     /// When the node does not answer or a block does not connect.
     pub async fn sync(&self, node: &Node) -> Result<(BitcoinNews, bool), Error> {
-        let (client, wallet, watch) =
-            (node.client(), Arc::clone(&self.wallet), Arc::clone(&self.watch));
+        let (client, wallet) = (node.client(), Arc::clone(&self.wallet));
         let (genesis, birthday) = (self.genesis.clone(), self.birthday);
         let task = tokio::task::spawn_blocking(move || {
-            let mut wallet = wallet.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut emitter =
-                Emitter::new(client, wallet.latest_checkpoint(), birthday, NO_EXPECTED_MEMPOOL_TXS);
-            let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
-            read_stretch(&mut wallet, &mut watch, &genesis, || emitter.next_block())
+            let mut inner = wallet.lock().unwrap_or_else(PoisonError::into_inner);
+            let tip = inner.wallet.latest_checkpoint();
+            let mut emitter = Emitter::new(client, tip, birthday, NO_EXPECTED_MEMPOOL_TXS);
+            read_stretch(&mut inner, &genesis, || emitter.next_block())
         });
         task.await.map_err(|error| Error::Wallet(error.to_string()))?
     }
 
     fn with<T>(&self, read: impl FnOnce(&Wallet) -> T) -> T {
-        read(&self.wallet.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&self.wallet.lock().unwrap_or_else(PoisonError::into_inner).wallet)
     }
 
     /// Height and hash of the last block read.
@@ -118,21 +126,9 @@ impl Treasury {
     /// Unspent coins with at least `confirmations`, oldest first (height, txid, vout).
     #[must_use]
     pub fn coins(&self, confirmations: u32) -> Vec<TreasuryCoin> {
-        let mut coins: Vec<TreasuryCoin> = self.with(|wallet| {
-            let tip = wallet.latest_checkpoint().height();
-            let unspent = wallet.list_unspent().filter_map(|output| {
-                let height = output.chain_position.confirmation_height_upper_bound()?;
-                let depth = tip.checked_sub(height)?.saturating_add(1);
-                let coin = Coin {
-                    outpoint: output.outpoint,
-                    output: output.txout,
-                    keychain: Keychain::Treasury,
-                    index: output.derivation_index,
-                };
-                (depth >= confirmations).then_some(TreasuryCoin { coin, height })
-            });
-            unspent.collect()
-        });
+        let inner = self.wallet.lock().unwrap_or_else(PoisonError::into_inner);
+        let tip = inner.wallet.latest_checkpoint().height();
+        let mut coins = inner.coins.unspent(tip, confirmations);
         coins.sort_by_key(|coin| (coin.height, coin.coin.outpoint));
         coins
     }
@@ -153,8 +149,7 @@ impl Treasury {
 /// Applies a stretch of blocks. What was applied is always handed over, even if the node fails on the way: the wallet
 /// never asks for those blocks again. The failure comes back with the next call, which has nothing to hand over.
 fn read_stretch<E: std::fmt::Display>(
-    wallet: &mut Wallet,
-    watch: &mut Watch,
+    inner: &mut Inner,
     genesis: &ScriptBuf,
     mut next: impl FnMut() -> Result<Option<BlockEvent<Block>>, E>,
 ) -> Result<(BitcoinNews, bool), Error> {
@@ -163,9 +158,11 @@ fn read_stretch<E: std::fmt::Display>(
         let step = match next() {
             Ok(Some(event)) => {
                 let (height, to) = (event.block_height(), event.connected_to());
-                let rewinds = height <= wallet.latest_checkpoint().height();
-                let connected = wallet.apply_block_connected_to(&event.block, height, to);
+                let rewinds = height <= inner.wallet.latest_checkpoint().height();
+                let connected = inner.wallet.apply_block_connected_to(&event.block, height, to);
                 connected.map_err(|error| Error::Wallet(error.to_string())).and_then(|()| {
+                    let Inner { wallet, coins, watch } = &mut *inner;
+                    coins.connect(&event.block, height, wallet);
                     read_block(&event.block, height, genesis, &mut news);
                     let index = |script: &Script| {
                         let (_, index) = wallet.derivation_of_spk(script.to_owned())?;
@@ -187,7 +184,7 @@ fn read_stretch<E: std::fmt::Display>(
             Err(_) => break,
         }
     }
-    news.wallet = wallet.take_staged();
+    news.wallet = inner.wallet.take_staged();
     Ok((news, more))
 }
 
@@ -246,14 +243,12 @@ mod tests {
         let (_, vault) = vault();
         let treasury = Treasury::load(&vault, ChangeSet::default(), 5, 0).unwrap();
         let mut wallet = treasury.wallet.lock().unwrap();
-        let mut watch = treasury.watch.lock().unwrap();
         let mut answers = vec![Err("the node went away"), Ok(Some(paying_block()))];
         let mut next = || answers.pop().unwrap_or(Err("still away"));
-        let (news, more) =
-            read_stretch(&mut wallet, &mut watch, &treasury.genesis, &mut next).unwrap();
-        assert_eq!(wallet.latest_checkpoint().height(), 1, "it is not read again");
+        let (news, more) = read_stretch(&mut wallet, &treasury.genesis, &mut next).unwrap();
+        assert_eq!(wallet.wallet.latest_checkpoint().height(), 1, "it is not read again");
         assert_eq!((news.marked.len(), more), (1, true));
         assert!(news.wallet.is_some());
-        assert!(read_stretch(&mut wallet, &mut watch, &treasury.genesis, next).is_err());
+        assert!(read_stretch(&mut wallet, &treasury.genesis, next).is_err());
     }
 }

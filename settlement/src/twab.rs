@@ -48,6 +48,9 @@ struct Account {
     seconds: BTreeMap<EpochId, U256>,
 }
 
+/// Who held what at a moment; the zero address stands for the supply. Nobody holds zero.
+pub type Balances = BTreeMap<Address, U256>;
+
 /// Weights of `epochs`, from all of a token's transfers in chain order. Every epoch asked for must have ended at the
 /// block up to which events were read.
 ///
@@ -57,7 +60,54 @@ pub fn replay(
     transfers: &[Transfer],
     epochs: &[EpochId],
 ) -> Result<BTreeMap<EpochId, Weights>, ReplayError> {
-    let mut accounts: BTreeMap<Address, Account> = BTreeMap::new();
+    replay_from(&Balances::new(), transfers, epochs)
+}
+
+/// Balances after transfers.
+///
+/// # Errors
+/// When events are missing or a number leaves its range.
+pub fn balances(before: &Balances, transfers: &[Transfer]) -> Result<Balances, ReplayError> {
+    let accounts = walk(before, transfers, &[])?.into_iter();
+    let held = accounts.filter(|(_, account)| !account.balance.is_zero());
+    Ok(held.map(|(address, account)| (address, account.balance)).collect())
+}
+
+/// Weights of `epochs`, from balances before the first of them and all transfers since.
+///
+/// # Errors
+/// When events are missing or a number leaves its range.
+pub fn replay_from(
+    before: &Balances,
+    transfers: &[Transfer],
+    epochs: &[EpochId],
+) -> Result<BTreeMap<EpochId, Weights>, ReplayError> {
+    let accounts = walk(before, transfers, epochs)?;
+    let mut weights: BTreeMap<EpochId, Weights> =
+        epochs.iter().map(|epoch| (*epoch, Weights::default())).collect();
+    for (address, mut account) in accounts {
+        account.touch(address, u64::MAX, epochs)?;
+        for (epoch, seconds) in account.seconds {
+            let weights = weights.entry(epoch).or_default();
+            if address.is_zero() {
+                weights.total = seconds;
+            } else {
+                weights.of.insert(address, seconds);
+            }
+        }
+    }
+    Ok(weights)
+}
+
+fn walk(
+    before: &Balances,
+    transfers: &[Transfer],
+    epochs: &[EpochId],
+) -> Result<BTreeMap<Address, Account>, ReplayError> {
+    let held = |(address, balance): (&Address, &U256)| {
+        (*address, Account { balance: *balance, ..Account::default() })
+    };
+    let mut accounts: BTreeMap<Address, Account> = before.iter().map(held).collect();
     for transfer in transfers {
         if transfer.from == transfer.to {
             continue;
@@ -87,20 +137,7 @@ pub fn replay(
             account.gain(taker, transfer.amount)?;
         }
     }
-    let mut weights: BTreeMap<EpochId, Weights> =
-        epochs.iter().map(|epoch| (*epoch, Weights::default())).collect();
-    for (address, mut account) in accounts {
-        account.touch(address, u64::MAX, epochs)?;
-        for (epoch, seconds) in account.seconds {
-            let weights = weights.entry(epoch).or_default();
-            if address.is_zero() {
-                weights.total = seconds;
-            } else {
-                weights.of.insert(address, seconds);
-            }
-        }
-    }
-    Ok(weights)
+    Ok(accounts)
 }
 
 impl Account {
@@ -170,6 +207,18 @@ mod tests {
         let weights = replay(&log, &[epoch]).unwrap().remove(&epoch).unwrap();
         assert_eq!(weights.of.get(&who(2)), None);
         assert_eq!(weights.of[&who(1)], weights.total);
+    }
+
+    #[test]
+    fn from_balances_on_the_weights_are_the_same() {
+        let epoch = EpochId(10);
+        let early = [transfer(5, 0, 1, 100), transfer(6, 1, 2, 60), transfer(7, 2, 0, 10)];
+        let late = [transfer(epoch.start() + 9, 2, 3, 50), transfer(epoch.start() + 11, 0, 1, 5)];
+        let all = [early.as_slice(), late.as_slice()].concat();
+        let before = balances(&Balances::new(), &early).unwrap();
+        let from = replay_from(&before, &late, &[epoch]).unwrap();
+        assert_eq!(from, replay(&all, &[epoch]).unwrap());
+        assert_eq!(from[&epoch].total, U256::from(90 * 28_800 + 5 * (28_800 - 11)));
     }
 
     #[test]

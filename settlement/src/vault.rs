@@ -1,19 +1,27 @@
 //! The descriptors of the baton and the treasury: which script stands at which index, and what it costs to spend.
 
-use std::str::FromStr;
+use std::{
+    collections::BTreeMap,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bdk_wallet::miniscript::{
     Descriptor, DescriptorPublicKey, ForEachKey,
     descriptor::{DefiniteDescriptorKey, DescriptorType},
+    psbt::PsbtInputExt,
 };
-use bitcoin::{Address, Network, OutPoint, ScriptBuf, TxOut};
+use bitcoin::{Address, Network, OutPoint, ScriptBuf, TxOut, psbt::Input};
 use serde::{Deserialize, Serialize};
 
 /// Derivation index of the first baton, the one that `setBaton` names. The baton of epoch e stands at index e.
 pub const GENESIS_BATON: u32 = 0;
 
+/// Indices whose keys are remembered.
+const REMEMBERED: usize = 256;
+
 /// Which of the two descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Keychain {
     /// The chain of batons, and the chunk outputs of a fan-out.
@@ -43,7 +51,11 @@ pub struct Vault {
     treasury: Descriptor<DescriptorPublicKey>,
     /// Witness weights of baton and treasury: the same at every index, and dear to find.
     weights: [u64; 2],
+    /// What was derived lately: one epoch asks for the same few places again and again.
+    derived: Derived,
 }
+
+type Derived = Arc<Mutex<BTreeMap<(Keychain, u32), (ScriptBuf, Input)>>>;
 
 /// Why a descriptor cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +83,7 @@ impl Vault {
         let (baton, treasury) =
             (one("baton", baton, network)?, one("treasury", treasury, network)?);
         let weights = [weigh(&baton)?, weigh(&treasury)?];
-        let vault = Self { network, baton, treasury, weights };
+        let vault = Self { network, baton, treasury, weights, derived: Derived::default() };
         if vault.baton == vault.treasury {
             let why = "it is the same as the baton's".into();
             return Err(VaultError::Descriptor { which: "treasury", why });
@@ -112,7 +124,33 @@ impl Vault {
     /// # Errors
     /// When the index is 2^31 or above.
     pub fn script(&self, keychain: Keychain, index: u32) -> Result<ScriptBuf, VaultError> {
-        Ok(self.definite(keychain, index)?.script_pubkey())
+        Ok(self.derive(keychain, index)?.0)
+    }
+
+    /// A PSBT input with the witness script and the key origins at one index, and nothing else.
+    ///
+    /// # Errors
+    /// When the index is 2^31 or above.
+    pub fn input(&self, keychain: Keychain, index: u32) -> Result<Input, VaultError> {
+        Ok(self.derive(keychain, index)?.1)
+    }
+
+    fn derive(&self, keychain: Keychain, index: u32) -> Result<(ScriptBuf, Input), VaultError> {
+        let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = derived.get(&(keychain, index)) {
+            return Ok(found.clone());
+        }
+        let definite = self.definite(keychain, index)?;
+        let mut input = Input::default();
+        input
+            .update_with_descriptor_unchecked(&definite)
+            .map_err(|error| VaultError::Descriptor { which: "chosen", why: error.to_string() })?;
+        let made = (definite.script_pubkey(), input);
+        if derived.len() >= REMEMBERED {
+            derived.clear();
+        }
+        derived.insert((keychain, index), made.clone());
+        Ok(made)
     }
 
     /// The address at one index.

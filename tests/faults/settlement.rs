@@ -11,9 +11,12 @@
     reason = "tests may panic"
 )]
 
+mod audit;
 mod court;
 mod operator;
 mod rival;
+#[allow(dead_code, reason = "the large sweep, `tests/crash`, uses the rest")]
+mod sweep;
 mod world;
 
 use alloy::primitives::U256;
@@ -87,6 +90,22 @@ async fn killed_while_it_confirms_and_proves_it_pays_once() {
         "proven-saved",
     ])
     .await;
+}
+
+/// The small sweep; `./scripts/bench crash` does a thousand.
+#[tokio::test]
+async fn killed_at_random_instants_every_payee_is_paid_once() {
+    let seed = 4;
+    let sweep = sweep::random(seed, 25, |_| {}).await;
+    let sweep = sweep.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    println!("{:?}", sweep.tally);
+}
+
+/// The audit must be able to fail: a payer that broadcasts before it saves is killed in the same way.
+#[tokio::test]
+async fn the_audit_catches_a_payer_that_broadcasts_before_it_saves() {
+    let caught = sweep::broadcast_before_save(4, 40).await.unwrap_err();
+    assert!(caught.contains("received"), "{caught}");
 }
 
 #[tokio::test]

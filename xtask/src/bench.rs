@@ -1,15 +1,19 @@
 //! Benchmarks that are measured in Rust, by area. `scripts/bench` knows all areas.
 
+mod crash;
+mod settlement;
 mod verifier;
 
 use eyre::{Result, bail};
 
-/// Runs the benchmarks of `area`.
+/// Runs the benchmarks of `area`; `seed` and `epochs` are for the simulation of area `crash`.
 ///
 /// # Errors
 /// When a target is short, or the area is not measured here.
-pub fn run(area: &str) -> Result<()> {
+pub fn run(area: &str, seed: u64, epochs: u64) -> Result<()> {
     match area {
+        "settlement" => settlement::run(),
+        "crash" => crash::run(seed, epochs),
         "verifier" => verifier::run(),
         _ => bail!("area {area:?} is not measured here: see ./scripts/bench --help"),
     }

@@ -38,8 +38,14 @@ enum Command {
     },
     /// Measures one area and prints one line a target.
     Bench {
-        /// verifier.
+        /// crash or verifier.
         area: String,
+        /// Repeats a simulation.
+        #[arg(long, default_value_t = 4)]
+        seed: u64,
+        /// Epochs to simulate.
+        #[arg(long, default_value_t = 1_000_000)]
+        epochs: u64,
     },
 }
 
@@ -67,7 +73,9 @@ async fn run() -> Result<()> {
             tokio::spawn(stop_on_signal(stop.clone()));
             demo::up(&demo::Options { once, dir, port, story }, stop).await
         }
-        Command::Bench { area } => tokio::task::spawn_blocking(move || bench::run(&area)).await?,
+        Command::Bench { area, seed, epochs } => {
+            tokio::task::spawn_blocking(move || bench::run(&area, seed, epochs)).await?
+        }
     }
 }
 

@@ -150,7 +150,7 @@ impl Engine {
         let state = Answered::Answering;
         self.store.put_answer(account, epoch, demand.since, state, Some(&calldata)).await?;
         self.halts.at(HaltPoint::AnswerSaved).await;
-        let court = ILedgerCourt::new(self.chain.deployment.ledger_court, self.writer.clone());
+        let court = ILedgerCourt::new(self.chain.deployment.ledger_court, self.chain.writer());
         evm::land("answer", court.answer(account, epoch.0, call.here, call.before)).await?;
         self.halts.at(HaltPoint::AnswerLanded).await;
         Ok(())

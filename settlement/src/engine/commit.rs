@@ -8,26 +8,26 @@ use tracing::{info, warn};
 use super::Engine;
 use crate::{
     allocate::{Allocation, Cut, Terms, World, allocate},
-    chain::rpc,
     error::Error,
     halt::HaltPoint,
     ledger::Figures,
     node::internal,
-    retrace,
+    rim::{Bitcoin, Book, Evm, Rim},
     state::{Intent, SnapshotAt, State},
 };
 
-impl Engine {
+impl<R: Rim> Engine<R> {
     /// Computes again every epoch that the ledger has and the database has not.
     pub(super) async fn adopt_committed(&self) -> Result<(), Error> {
         let at = self.chain.finalized().await?;
-        for epoch in self.missing().await? {
+        let (first, next) = (self.chain.first_epoch(), self.chain.next_epoch().await?);
+        for epoch in self.store.missing(first, next).await? {
             let Some(commitment) = self.chain.commitment(epoch).await? else { return Ok(()) };
             let (world, wrappers, deductions) = match self.world(epoch, &at).await? {
                 Some(found) => found,
                 None => return Err(Error::waiting(epoch, "its report is not final here")),
             };
-            let outcome = retrace::committed(&self.chain, &world, &commitment, &at).await?;
+            let outcome = self.chain.as_committed(&world, &commitment, &at).await?;
             let figures = figures(epoch, &world, deductions, &outcome)?;
             let intent = Intent::new(&commitment, outcome.batches, wrappers);
             let state = State::Committed(intent);
@@ -37,25 +37,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Epochs from the first to the last committed one that the database lacks.
-    async fn missing(&self) -> Result<Vec<EpochId>, Error> {
-        let next = self.next_epoch().await?;
-        let have = self.store.known().await?;
-        let first = self.chain.deployment.first_epoch.0;
-        Ok((first..next.0)
-            .map(EpochId)
-            .filter(|epoch| have.binary_search(epoch).is_err())
-            .collect())
-    }
-
-    async fn next_epoch(&self) -> Result<EpochId, Error> {
-        let next = self.chain.ledger().nextEpoch().call().await;
-        Ok(EpochId(next.map_err(|error| rpc("nextEpoch", error))?))
-    }
-
     /// Begins the next epoch once its report is final.
     pub(super) async fn begin_next(&self) -> Result<(), Error> {
-        let epoch = self.next_epoch().await?;
+        let epoch = self.chain.next_epoch().await?;
         if self.store.state(epoch).await?.is_some() {
             return Ok(());
         }
@@ -77,7 +61,7 @@ impl Engine {
     ) -> Result<Option<(World, usize, u64)>, Error> {
         let Some(report) = self.chain.report(epoch, at).await? else { return Ok(None) };
         let previous = self.leaves_before(epoch).await?;
-        let world = self.snapshots.world(epoch, at, &report, previous).await?;
+        let world = self.chain.world(epoch, at, &report, previous).await?;
         let wrappers = world.wrappers.len();
         let series = report.body.iter().flat_map(|body| &body.series);
         let deductions = series.fold(0, |sum, each| each.deductions.saturating_add(sum));
@@ -86,7 +70,7 @@ impl Engine {
 
     async fn leaves_before(&self, epoch: EpochId) -> Result<Vec<Leaf>, Error> {
         match epoch.previous() {
-            Some(previous) if previous >= self.chain.deployment.first_epoch => {
+            Some(previous) if previous >= self.chain.first_epoch() => {
                 if self.store.state(previous).await?.is_none() {
                     return Err(Error::waiting(
                         epoch,
@@ -134,7 +118,7 @@ impl Engine {
         let cut = Cut::MaxBytes(policy.max_batch_bytes);
         let outcome = allocate(world, &Terms { min_pay: policy.min_pay, defer, cut })?;
         let fee_rate = self.fee_rate().await?;
-        let (height, block) = self.treasury.tip();
+        let (height, block) = self.node.tip();
         let funding = self.fund(epoch, &outcome, fee_rate, at).await?;
         let accounts = u32::try_from(outcome.leaves.len());
         let commitment = IEpochLedger::Commitment {
@@ -173,17 +157,14 @@ impl Engine {
 
     async fn land_commit(&self, epoch: EpochId, intent: &Intent) -> Result<(), Error> {
         let commitment = intent.commitment()?;
-        let wrappers = self.chain.ledger().wrappers().call().await;
-        let now = wrappers.map_err(|error| rpc("wrappers", error))?.len();
+        let now = self.chain.wrapper_count().await?;
         if now != intent.wrappers {
             return self.again(epoch, "a wrapper was added").await;
         }
         if !commitment.defer && self.overdue(epoch).await? {
             return self.again(epoch, "it has become too old to be paid by itself").await;
         }
-        let ledger = self.ledger();
-        evm::land("commit", ledger.commit(commitment)).await?;
-        Ok(())
+        self.chain.commit(commitment).await
     }
 
     /// Takes an epoch that is in no commitment back to its snapshot. A commit that is still under way and lands after
@@ -213,7 +194,7 @@ impl Engine {
         let world = self.world(epoch, &at).await?;
         let (world, wrappers, deductions) =
             world.ok_or_else(|| Error::waiting(epoch, "its report is not final"))?;
-        let outcome = retrace::committed(&self.chain, &world, found, &at).await?;
+        let outcome = self.chain.as_committed(&world, found, &at).await?;
         let figures = figures(epoch, &world, deductions, &outcome)?;
         let state = State::Committed(Intent::new(found, outcome.batches, wrappers));
         self.store.put_leaves(epoch, &state, &outcome.leaves, &figures).await?;
@@ -234,7 +215,7 @@ const fn is_overdue(epoch: EpochId, now: EpochId, after: u32) -> bool {
 ///
 /// # Errors
 /// When root or batches differ from the commitment's.
-pub(crate) fn recompute(
+pub fn recompute(
     epoch: EpochId,
     world: &World,
     commitment: &IEpochLedger::Commitment,

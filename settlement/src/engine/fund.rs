@@ -8,11 +8,12 @@ use crate::{
     allocate::Allocation,
     error::Error,
     plan::{Order, PlanError, input_fee_ceil, plan},
+    rim::{Bitcoin, Evm, Rim},
     treasury::TreasuryCoin,
     vault::{Coin, Keychain, Vault},
 };
 
-impl Engine {
+impl<R: Rim> Engine<R> {
     /// Treasury coins until baton and coins cover payees, fee and the least baton. Only coins that a report has
     /// distributed, or of the reserve index, and none that an earlier commitment spends.
     pub(super) async fn fund(
@@ -42,20 +43,14 @@ impl Engine {
     }
 
     async fn spendable(&self, at: &BlockRef) -> Result<Vec<Coin>, Error> {
-        let reports = self.chain.reports(at).await?;
-        let distributed: Vec<_> =
-            reports.iter().flat_map(|r| &r.receipts).map(|r| (r.txid, r.vout)).collect();
-        let commitments = self.chain.commitments().await?;
-        let committed: Vec<_> =
-            commitments.iter().flat_map(|c| &c.funding).map(|o| (o.txid, o.vout)).collect();
+        let distributed = self.chain.distributed(at).await?;
+        let committed = self.chain.committed_funding().await?;
         let free = |found: &TreasuryCoin| {
-            let place = outpoint(&found.coin.outpoint);
-            let place = (place.txid, place.vout);
             let ours = Some(found.coin.index) == self.config.vault.reserve_index
-                || distributed.contains(&place);
-            ours && !committed.contains(&place)
+                || distributed.contains(&found.coin.outpoint);
+            ours && !committed.contains(&found.coin.outpoint)
         };
-        let coins = self.treasury.coins(self.config.bitcoin.funding_confirmations);
+        let coins = self.node.coins(self.config.bitcoin.funding_confirmations);
         Ok(coins.into_iter().filter(free).map(|found| found.coin).collect())
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bitcoin::{OutPoint, Psbt, Transaction, Txid, hashes::Hash};
 use domain::EpochId;
-use tokio::time::Instant;
+use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use tracing::{info, warn};
 
 use super::Engine;
@@ -12,19 +12,20 @@ use crate::{
     error::Error,
     halt::HaltPoint,
     node::Broadcast,
-    orders::Action,
     plan::{Order, PlannedTx, plan},
-    protocol::{self, Request},
+    protocol::Request,
     psbt,
+    rim::{Bitcoin, Book, Evm, Rim, Signers},
     state::{Confirmed, Inclusion, Intent, Planned, Signed, State},
-    treasury::Treasury,
-    vault::{Keychain, Vault},
+    vault::{Coin, Keychain, Vault},
 };
 
 /// A transaction that is in no block is handed to the node again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Transactions that are being signed at the same time.
+const AT_ONCE: usize = 4;
 
-impl Engine {
+impl<R: Rim> Engine<R> {
     /// Fixes the transactions once the commit is final at both endpoints.
     pub(super) async fn plan(&self, epoch: EpochId, intent: Intent) -> Result<bool, Error> {
         let found = self.chain.commitment(epoch).await?.map(|found| Intent::new(&found, vec![], 0));
@@ -48,7 +49,7 @@ impl Engine {
         for place in &commitment.funding {
             let txid = Txid::from_byte_array(place.txid.0);
             let outpoint = OutPoint { txid, vout: place.vout };
-            let found = self.treasury.coin(outpoint);
+            let found = self.node.coin(outpoint);
             let missing =
                 || Error::waiting(epoch, format!("funding {outpoint} is in no block read"));
             funding.push(found.ok_or_else(missing)?.0);
@@ -74,28 +75,38 @@ impl Engine {
         Ok(true)
     }
 
-    /// Collects signatures for every transaction of the plan, unless the chain has it already.
+    /// Collects signatures for every transaction of the plan, unless the chain has it already. Before anybody is asked,
+    /// nobody must have paused and the books must add up.
     pub(super) async fn sign(&self, epoch: EpochId, planned: Planned) -> Result<bool, Error> {
-        let mut txs = Vec::with_capacity(planned.plan.txs.len());
-        let mut checked = false;
         for each in &planned.plan.txs {
-            if self.included(each.tx.compute_txid()).await?.is_some() {
-                txs.push(each.tx.clone());
-            } else {
-                if !checked {
-                    if self.store.last_order().await?.1 == Action::Pause {
-                        return Err(Error::waiting(epoch, "two operators have paused settlement"));
-                    }
-                    self.store.check_books(epoch, &planned.plan.txs).await?;
-                    checked = true;
+            if self.included(each.tx.compute_txid()).await?.is_none() {
+                if self.store.paused().await? {
+                    return Err(Error::waiting(epoch, "two operators have paused settlement"));
                 }
-                txs.push(self.signed(epoch, &planned, each).await?);
+                self.store.check_books(epoch, &planned.plan.txs).await?;
+                break;
             }
         }
+        // several at once: each signer takes one after the other, and merging goes on beside
+        let each = planned.plan.txs.iter().map(|each| self.complete(epoch, &planned, each));
+        let txs: Vec<Transaction> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
         self.halts.at(HaltPoint::SignedUnsaved).await;
         self.store.put_state(epoch, &State::Signed(Signed { planned, txs })).await?;
         self.halts.at(HaltPoint::SignedSaved).await;
         Ok(true)
+    }
+
+    /// The transaction with its signatures, or as it is if a block holds it already.
+    async fn complete(
+        &self,
+        epoch: EpochId,
+        planned: &Planned,
+        each: &PlannedTx,
+    ) -> Result<Transaction, Error> {
+        if self.included(each.tx.compute_txid()).await?.is_some() {
+            return Ok(each.tx.clone());
+        }
+        self.signed(epoch, planned, each).await
     }
 
     async fn signed(
@@ -104,12 +115,22 @@ impl Engine {
         planned: &Planned,
         each: &PlannedTx,
     ) -> Result<Transaction, Error> {
-        let unsigned = unsigned(&self.vault, &self.treasury, planned, each)?;
+        let unsigned = unsigned(&self.vault, |place| self.node.coin(place), planned, each)?;
         let request = Request::new(epoch.0, each.batch, &unsigned, &planned.intent.batches);
         let needed = self.config.vault.threshold;
-        let (mut merged, mut found, mut refusals) = (unsigned.clone(), 0_usize, Vec::new());
-        for signer in &self.config.signers {
-            match self.ask(signer, &request, &mut merged).await {
+        let (mut merged, mut found, mut refusals) = (unsigned, 0_usize, Vec::new());
+        // as many as are needed at once; the others only if one of those does not sign
+        let first = (0..needed).map(|position| self.signers.ask(position, &request));
+        let mut answers = join_all(first).await.into_iter();
+        for (signer, position) in self.config.signers.iter().zip(0_usize..) {
+            let answer = match answers.next() {
+                Some(answer) => answer,
+                None => self.signers.ask(position, &request).await,
+            };
+            let added = answer.and_then(|answer| {
+                psbt::merge(&mut merged, &answer).map_err(|error| error.to_string())
+            });
+            match added {
                 Ok(()) => {
                     let signed = merged.inputs.iter().map(|input| input.partial_sigs.len());
                     found = signed.min().unwrap_or_default();
@@ -123,7 +144,7 @@ impl Engine {
                 return Ok(psbt::finalise(merged)?);
             }
         }
-        let txid = unsigned.unsigned_tx.compute_txid();
+        let txid = merged.unsigned_tx.compute_txid();
         for handed in crate::offline::handed_in(&self.config.psbt_dir, txid) {
             if let Err(why) = psbt::merge(&mut merged, &handed) {
                 refusals.push(format!("a file in {}: {why}", self.config.psbt_dir.display()));
@@ -136,16 +157,6 @@ impl Engine {
             }
         }
         Err(Error::Signers { epoch, needed, found, why: refusals.join("; ") })
-    }
-
-    async fn ask(
-        &self,
-        signer: &crate::config::SignerConfig,
-        request: &Request,
-        merged: &mut Psbt,
-    ) -> Result<(), String> {
-        let answer = protocol::ask(&signer.socket, request).await?;
-        psbt::merge(merged, &answer).map_err(|error| error.to_string())
     }
 
     /// Hands the transaction that spends the baton to the network.
@@ -167,8 +178,8 @@ impl Engine {
         }
         match self.node.broadcast(tx).await? {
             Broadcast::Known => {
-                self.sent_at.lock().await.insert(txid, Instant::now());
-                let (tip, _) = self.treasury.tip();
+                self.sent_at.lock().await.insert(txid, self.node.elapsed());
+                let (tip, _) = self.node.tip();
                 self.sent_below.lock().await.entry(txid).or_insert(tip);
                 info!(epoch = epoch.0, %txid, "broadcast");
                 Ok(())
@@ -225,7 +236,7 @@ impl Engine {
 
     async fn send_again(&self, epoch: EpochId, tx: &Transaction) -> Result<(), Error> {
         let last = self.sent_at.lock().await.get(&tx.compute_txid()).copied();
-        if last.is_some_and(|at| at.elapsed() < AGAIN) {
+        if last.is_some_and(|at| self.node.elapsed().saturating_sub(at) < AGAIN) {
             return Ok(());
         }
         self.broadcast(epoch, tx).await
@@ -238,14 +249,14 @@ impl Engine {
 /// When the wallet lacks a funding transaction.
 pub(crate) fn unsigned(
     vault: &Vault,
-    treasury: &Treasury,
+    coin: impl Fn(OutPoint) -> Option<(Coin, Transaction)>,
     planned: &Planned,
     each: &PlannedTx,
 ) -> Result<Psbt, Error> {
     let mut previous = vec![planned.creator.clone()];
     previous.extend(planned.plan.txs.first().map(|first| first.tx.clone()));
-    for coin in each.coins.iter().filter(|coin| coin.keychain == Keychain::Treasury) {
-        previous.extend(treasury.coin(coin.outpoint).map(|(_, tx)| tx));
+    for spent in each.coins.iter().filter(|spent| spent.keychain == Keychain::Treasury) {
+        previous.extend(coin(spent.outpoint).map(|(_, tx)| tx));
     }
     Ok(psbt::build(vault, &each.tx, &each.coins, &previous)?)
 }

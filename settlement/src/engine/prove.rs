@@ -1,26 +1,18 @@
 //! Confirmation to proof: show the ledger contract that every transaction was mined.
 
 use domain::EpochId;
-use evm::{
-    Finality,
-    bindings::{IBitcoinRelay, IEpochLedger},
-    block_at,
-};
 use tracing::info;
 
 use super::Engine;
 use crate::{
-    chain::rpc,
-    encode::ROOT_BATCH,
     error::Error,
     halt::HaltPoint,
-    node::internal,
-    proof,
-    relay::{self, Headers},
+    proof, relay,
+    rim::{Bitcoin, Book, Evm, Rim},
     state::{Confirmed, Inclusion, State},
 };
 
-impl Engine {
+impl<R: Rim> Engine<R> {
     /// Proves each transaction in the plan's order; what the contract has already is passed over.
     pub(super) async fn prove(&self, epoch: EpochId, confirmed: Confirmed) -> Result<bool, Error> {
         let done = |state: &State| match state {
@@ -28,7 +20,7 @@ impl Engine {
             state => matches!(state, State::Proven(_)),
         };
         for inclusion in &confirmed.inclusions {
-            if self.batch_proven(epoch, inclusion.batch).await? {
+            if self.chain.batch_proven(epoch, inclusion.batch).await? {
                 continue;
             }
             self.after_earlier(epoch, "proven", done).await?;
@@ -50,27 +42,23 @@ impl Engine {
         Ok(true)
     }
 
-    async fn batch_proven(&self, epoch: EpochId, batch: u16) -> Result<bool, Error> {
-        let proven = self.chain.ledger().batchProven(epoch.0, batch).call().await;
-        proven.map_err(|error| rpc("batchProven", error))
-    }
-
     async fn prove_one(
         &self,
         epoch: EpochId,
         confirmed: &Confirmed,
         inclusion: &Inclusion,
     ) -> Result<(), Error> {
-        let (tip, _) = self.treasury.tip();
-        let needed = self.confirmations_needed(confirmed, inclusion).await?;
-        let relay = IBitcoinRelay::new(self.chain.deployment.bitcoin_relay, self.writer.clone());
-        let unit = relay::follow(&relay, &self.node).await?;
+        let (tip, _) = self.node.tip();
+        let batches = &confirmed.signed.planned.intent.batches;
+        let own = batches.get(usize::from(inclusion.batch)).map_or(0, |batch| batch.total);
+        let needed = self.chain.confirmations_needed(inclusion.block, own).await?;
+        let unit = self.chain.follow_relay(&self.node).await?;
         // a few more than confirmations: blocks of an easier period before this one count for less
-        let last =
-            u64::from(inclusion.height).saturating_add(needed.saturating_mul(5)).min(tip.into());
+        let most = u32::try_from(needed.saturating_mul(5)).unwrap_or(u32::MAX);
+        let last = inclusion.height.saturating_add(most).min(tip);
         let mut run = Vec::new();
-        for height in u64::from(inclusion.height)..=last {
-            run.push(self.node.header(height).await?);
+        for height in inclusion.height..=last {
+            run.push(self.node.header_at(height).await?);
             if relay::enough(&run, unit, needed).is_some() {
                 break;
             }
@@ -88,36 +76,8 @@ impl Engine {
         let proof = proof::build(&block, inclusion.txid, headers).ok_or_else(|| {
             Error::mismatch(epoch, format!("block {} lacks {}", inclusion.block, inclusion.txid))
         })?;
-        let ledger = self.ledger();
-        evm::land("provePayout", ledger.provePayout(epoch.0, inclusion.batch, proof)).await?;
+        self.chain.prove(epoch, inclusion.batch, proof).await?;
         info!(epoch = epoch.0, txid = %inclusion.txid, batch = inclusion.batch, "proven on chain");
         Ok(())
-    }
-
-    /// Confirmations that the contract wants for this batch: more, the more sats are proven under one block.
-    async fn confirmations_needed(
-        &self,
-        confirmed: &Confirmed,
-        inclusion: &Inclusion,
-    ) -> Result<u64, Error> {
-        let latest = block_at(self.chain.reader(), Finality::Latest).await?;
-        let address = self.chain.deployment.epoch_ledger;
-        let proven = self.chain.logs::<IEpochLedger::PayoutProven>(address, &latest).await?;
-        let block = internal(inclusion.block);
-        let mut sats = 0_u64;
-        for event in proven.into_iter().filter(|event| event.blockHash == block) {
-            if event.batch != ROOT_BATCH {
-                let batches = self.chain.ledger().batchesOf(event.epoch).call().await;
-                let batches = batches.map_err(|error| rpc("batchesOf", error))?;
-                let total = batches.get(usize::from(event.batch)).map_or(0, |batch| batch.total);
-                sats = sats.saturating_add(total);
-            }
-        }
-        let batches = &confirmed.signed.planned.intent.batches;
-        let own = batches.get(usize::from(inclusion.batch)).map_or(0, |batch| batch.total);
-        let value = alloy::primitives::U256::from(sats.saturating_add(own));
-        let needed = self.chain.ledger().confirmationsFor(value).call().await;
-        let needed = needed.map_err(|error| rpc("confirmationsFor", error))?;
-        Ok(u64::try_from(needed).unwrap_or(u64::MAX))
     }
 }

@@ -60,10 +60,9 @@ async fn intent(world: &World, epoch: u32) -> (Commitment, Vec<Leaf>) {
     let state: String = row.fetch_one(&pool).await.unwrap().get(0);
     let state: Value = serde_json::from_str(&state).unwrap();
     let bytes: Bytes = state["data"]["commitment"].as_str().unwrap().parse().unwrap();
-    let rows = sqlx::query("SELECT leaf FROM leaves WHERE epoch = ? ORDER BY position").bind(epoch);
-    let rows = rows.fetch_all(&pool).await.unwrap();
-    let leaf = |row: sqlx::sqlite::SqliteRow| serde_json::from_str(&row.get::<String, _>(0));
-    let leaves = rows.into_iter().map(|row| leaf(row).unwrap()).collect();
+    let row = sqlx::query("SELECT leaves FROM packed_leaves WHERE epoch = ?").bind(epoch);
+    let packed: String = row.fetch_one(&pool).await.unwrap().get(0);
+    let leaves = settlement::encode::read_leaves(&hex::decode(packed).unwrap()).unwrap();
     (Commitment::abi_decode(&bytes).unwrap(), leaves)
 }
 

@@ -27,6 +27,8 @@ pub const ANYA: u64 = 30;
 pub const BORIS: u64 = 12;
 /// Sats that each epoch earns.
 pub const POT: u64 = 1_000_000;
+/// Sats in the first baton: the operator's reserve for miner fees.
+pub const RESERVE: u64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 const MATURE: u32 = 6;
 
@@ -38,6 +40,8 @@ pub struct World {
     pub next: u32,
     /// Payout scripts of Anya and Boris, hex.
     pub scripts: [String; 2],
+    /// The first baton.
+    pub baton: bitcoin::OutPoint,
     signers: Vec<Process>,
     // dropped last: the processes above log into it
     _scratch: tempfile::TempDir,
@@ -63,6 +67,7 @@ impl World {
             config,
             next: first,
             scripts: [String::new(), String::new()],
+            baton: bitcoin::OutPoint::null(),
             signers,
             dir,
             _scratch: scratch,
@@ -88,7 +93,8 @@ impl World {
             evm::land("setScript", registry.setScript(bytes.into(), 0)).await.unwrap();
         }
         let baton = self.address(&["baton-genesis"]);
-        let (txid, vout) = self.net.bitcoin.pay(&baton, 1_000_000).await.unwrap();
+        let (txid, vout) = self.net.bitcoin.pay(&baton, RESERVE).await.unwrap();
+        self.baton = bitcoin::OutPoint { txid: txid.parse().unwrap(), vout };
         let operator = self.net.evm.as_key(DevKey::Operator).unwrap();
         let ledger = IEpochLedger::new(self.net.deployment.epoch_ledger, operator);
         evm::land("setBaton", ledger.setBaton(internal(&txid), vout)).await.unwrap();
@@ -157,15 +163,27 @@ impl World {
 
     /// Lets both chains run until the ledger has seen the epoch proven.
     pub async fn until_proven(&self, epoch: u32, process: &Process) {
-        let ledger = self.ledger();
         for _ in 0..200 {
-            let committed = ledger.nextEpoch().call().await.unwrap() > epoch;
-            if committed && ledger.isProven(epoch).call().await.unwrap() {
+            if self.is_proven(epoch).await {
                 return;
             }
             self.tick().await;
         }
         panic!("epoch {epoch} is never proven:\n{}", process.tail());
+    }
+
+    /// Whether the ledger has seen the epoch proven.
+    pub async fn is_proven(&self, epoch: u32) -> bool {
+        let ledger = self.ledger();
+        let committed = ledger.nextEpoch().call().await.unwrap() > epoch;
+        committed && ledger.isProven(epoch).call().await.unwrap()
+    }
+
+    /// Lets both chains run for ever.
+    pub async fn keep_mining(&self) {
+        loop {
+            self.tick().await;
+        }
     }
 
     /// Lets both chains run until a block holds the epoch's payout.
@@ -238,6 +256,29 @@ impl World {
         self.signers[position].kill().unwrap();
     }
 
+    /// SIGKILL of a signer, and a new one in its place at once.
+    pub fn restart_signer(&mut self, position: usize) {
+        self.signers[position].kill().unwrap();
+        self.signers[position] = run_signer(&self.dir, ["a", "b", "c"][position]);
+    }
+
+    /// A shell command that pays from the node's own wallet.
+    pub fn sendmany(&self, dues: &[(bitcoin::ScriptBuf, u64)]) -> String {
+        let cli = paths::bitcoin("bitcoin-cli").unwrap();
+        let port = self.net.bitcoin.url.rsplit(':').next().unwrap();
+        let dues = dues.iter().map(|(script, sats)| {
+            let address = bitcoin::Address::from_script(script, bitcoin::Network::Regtest).unwrap();
+            format!("\"{address}\":{}.{:08}", sats / 100_000_000, sats % 100_000_000)
+        });
+        let dues = dues.collect::<Vec<_>>().join(",");
+        let data = self.dir.join("bitcoin");
+        format!(
+            "{} -regtest -datadir={} -rpcport={port} -rpcwallet=faucet sendmany '' '{{{dues}}}' >/dev/null",
+            cli.display(),
+            data.display()
+        )
+    }
+
     /// Sats ever paid to a script and not spent: payees of this world spend nothing.
     pub async fn received(&self, script: &str) -> u64 {
         let scan = json!(["start", [format!("raw({script})")]]);
@@ -272,7 +313,7 @@ fn taproot() -> Vec<u8> {
     [&[0x51, 0x20], [9; 32].as_slice()].concat()
 }
 
-fn address(who: DevKey) -> Address {
+pub fn address(who: DevKey) -> Address {
     dev_key(who).address()
 }
 
@@ -333,11 +374,15 @@ async fn start_signer(dir: &Path, net: &Devnet, vault: &str, name: &str) -> Proc
         net.deployment_path
     );
     std::fs::write(&config, text).unwrap();
-    let mut command = Command::new(paths::ours("signer").unwrap());
-    command.args(["run", "--config"]).arg(&config);
-    let mut process = Process::spawn(&format!("signer-{name}"), &mut command, dir).unwrap();
+    let mut process = run_signer(dir, name);
     process.line("ready signer", PATIENCE).await.unwrap();
     process
+}
+
+fn run_signer(dir: &Path, name: &str) -> Process {
+    let mut command = Command::new(paths::ours("signer").unwrap());
+    command.args(["run", "--config"]).arg(dir.join(format!("signer-{name}.toml")));
+    Process::spawn(&format!("signer-{name}"), &mut command, dir).unwrap()
 }
 
 fn write_config(dir: &Path, net: &Devnet, vault: &str) -> PathBuf {
