@@ -27,8 +27,8 @@ use serde::Serialize;
 
 pub use books::{Balance, Booked};
 pub(crate) use follow::{follow, put_figures};
-pub use moves::{BlockMoves, Born, TxMoves};
-pub(crate) use moves::{Watch, apply};
+pub(crate) use moves::apply;
+pub use moves::{BlockMoves, Born, TxMoves, Watch};
 pub use print::EpochBooks;
 
 use crate::allocate::{Allocation, World};

@@ -12,7 +12,10 @@ use crate::{
     allocate::{Batch, Payment, Piece},
     database::{Database, tests::Cluster},
     error::Error,
-    plan::{Order, Plan, plan, tests::vault},
+    plan::{
+        Order, Plan, plan,
+        tests::{coin, vault},
+    },
     state::{Confirmed, Intent, Planned, Signed, State},
     store::{BitcoinNews, Store},
     vault::{Coin, Keychain, Vault},
@@ -262,6 +265,24 @@ async fn theft(story: &mut Story) {
     story.store.check_books(epoch, &txs).await.unwrap();
     assert!(story.store.accept_spend(txid).await.is_err(), "once");
     story.store.audit_books().await.unwrap();
+}
+
+/// A payout may be mined in one block with the one whose baton it spends.
+#[test]
+fn a_coin_made_and_spent_in_one_block_is_seen_to_leave() {
+    let (_, vault) = vault();
+    let (first, coin) = coin(&vault, Keychain::Treasury, 1, 50_000);
+    let mut second = first.clone();
+    second.input[0].previous_output = coin.outpoint;
+    second.output[0] = TxOut { value: Amount::from_sat(49_000), script_pubkey: ScriptBuf::new() };
+    let mut block = bitcoin::constants::genesis_block(bitcoin::Network::Regtest);
+    block.txdata = vec![first, second];
+    let mut watch = Watch::new(vault, None, Vec::new());
+    let ours = coin.output.script_pubkey.clone();
+    let index = |script: &bitcoin::Script| (script == ours.as_script()).then_some(1);
+    let txs = watch.read(&block, 1, false, index).unwrap().unwrap().txs;
+    assert_eq!(txs.len(), 2);
+    assert_eq!((&txs[1].spends, txs[1].paid, txs[1].fee), (&vec![coin.outpoint], 49_000, 1_000));
 }
 
 #[tokio::test]

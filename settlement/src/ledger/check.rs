@@ -9,7 +9,7 @@ use super::{
     books::balances,
     follow::{figures, owed_before, pending_fees},
 };
-use crate::{error::Error, plan::PlannedTx, store::Store};
+use crate::{error::Error, plan::PlannedTx, state::State, store::Store};
 
 impl Store {
     /// Holds the books against each other for an epoch that is about to be signed.
@@ -130,7 +130,8 @@ async fn unexplained(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) ->
             continue;
         }
         let known = sqlx::query("SELECT id FROM transfers WHERE reference = $1 AND kind = 'fee'");
-        if known.bind(txid.clone()).fetch_optional(&mut **tx).await?.is_none() {
+        let known = known.bind(txid.clone()).fetch_optional(&mut **tx).await?.is_some();
+        if !known && !planned(tx, epoch, &txid).await? {
             let what = format!(
                 "{txid} took {paid} sat and {fee} sat of fee out of the wallet, and no plan of ours says so; find out who \
                  signed it; if it is in order, `settlement ledger --accept {txid}`"
@@ -139,4 +140,27 @@ async fn unexplained(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) ->
         }
     }
     Ok(())
+}
+
+/// Whether another epoch's plan has the transaction: after a lost database a payout may be in a block before its epoch
+/// has come so far again. While that epoch is not planned yet, nobody knows, and nothing is signed.
+async fn planned(tx: &mut Tx<'_, Any>, epoch: EpochId, txid: &str) -> Result<bool, Error> {
+    let rows = sqlx::query(
+        "SELECT e.epoch, e.data FROM marked m JOIN epochs e ON e.epoch = m.epoch WHERE m.txid = $1 AND e.epoch <> $2",
+    );
+    let rows = rows.bind(txid).bind(i64::from(epoch.0)).fetch_all(&mut **tx).await?;
+    for row in rows {
+        let state: State = serde_json::from_str(&row.get::<String, _>(1))
+            .map_err(|error| Error::Damaged(error.to_string()))?;
+        if let State::Snapshot(_) | State::Allocated(_) | State::Committed(_) = state {
+            let other: i64 = row.get(0);
+            let what = format!("{txid} says that it pays epoch {other}, which is planned first");
+            return Err(Error::waiting(epoch, what));
+        }
+        let txs = state.plan().map(|plan| plan.txs.as_slice()).unwrap_or_default();
+        if txs.iter().any(|planned| planned.tx.compute_txid().to_string() == txid) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -58,7 +58,7 @@ pub struct BlockMoves {
 
 /// What to look for in blocks.
 #[derive(Clone, Debug)]
-pub(crate) struct Watch {
+pub struct Watch {
     vault: Vault,
     reserve_index: Option<u32>,
     /// Sats of the coins of ours that blocks may spend.
@@ -66,16 +66,17 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn new(
-        vault: Vault,
-        reserve_index: Option<u32>,
-        mine: Vec<(OutPoint, u64)>,
-    ) -> Self {
+    /// Coins at treasury index `reserve_index` are the operator's own; `mine` are the coins that the books hold.
+    #[must_use]
+    pub fn new(vault: Vault, reserve_index: Option<u32>, mine: Vec<(OutPoint, u64)>) -> Self {
         Self { vault, reserve_index, mine: mine.into_iter().collect() }
     }
 
     /// Reads a block; `treasury` tells the index of a treasury script.
-    pub(crate) fn read(
+    ///
+    /// # Errors
+    /// When a script cannot be derived.
+    pub fn read(
         &mut self,
         block: &Block,
         height: u32,
@@ -116,12 +117,13 @@ impl Watch {
                     born.push(Born { coin, reserve });
                 }
             }
+            // at once: a later transaction of the same block may spend it
+            for born in &born {
+                self.mine.insert(born.coin.outpoint, born.coin.output.value.to_sat());
+            }
             if !spent.is_empty() || !born.is_empty() {
                 txs.push(moves(tx, &spent, born));
             }
-        }
-        for born in txs.iter().flat_map(|tx| &tx.born) {
-            self.mine.insert(born.coin.outpoint, born.coin.output.value.to_sat());
         }
         let block = block.block_hash();
         Ok((rewinds || !txs.is_empty()).then_some(BlockMoves { height, block, rewinds, txs }))

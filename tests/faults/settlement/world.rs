@@ -262,23 +262,6 @@ impl World {
         self.signers[position] = run_signer(&self.dir, ["a", "b", "c"][position]);
     }
 
-    /// A shell command that pays from the node's own wallet.
-    pub fn sendmany(&self, dues: &[(bitcoin::ScriptBuf, u64)]) -> String {
-        let cli = paths::bitcoin("bitcoin-cli").unwrap();
-        let port = self.net.bitcoin.url.rsplit(':').next().unwrap();
-        let dues = dues.iter().map(|(script, sats)| {
-            let address = bitcoin::Address::from_script(script, bitcoin::Network::Regtest).unwrap();
-            format!("\"{address}\":{}.{:08}", sats / 100_000_000, sats % 100_000_000)
-        });
-        let dues = dues.collect::<Vec<_>>().join(",");
-        let data = self.dir.join("bitcoin");
-        format!(
-            "{} -regtest -datadir={} -rpcport={port} -rpcwallet=faucet sendmany '' '{{{dues}}}' >/dev/null",
-            cli.display(),
-            data.display()
-        )
-    }
-
     /// Sats ever paid to a script and not spent: payees of this world spend nothing.
     pub async fn received(&self, script: &str) -> u64 {
         let scan = json!(["start", [format!("raw({script})")]]);

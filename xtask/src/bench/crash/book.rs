@@ -1,11 +1,18 @@
-//! One operator's database, simulated: dies before or after any write, and may lie about what is on disk.
+//! One operator's database, simulated: dies before or after any write, and may lie about what is on disk. In some lives
+//! the real store is kept beside it: every write goes to both, every answer must be the same, and its books are the ones
+//! that are checked before anybody signs.
 
 use std::{cell::RefCell, rc::Rc};
 
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid};
 use domain::{EpochId, Leaf};
 use settlement::{
-    error::Error, ledger::Figures, plan::PlannedTx, rim::Book, state::State, store::BitcoinNews,
+    error::Error,
+    ledger::Figures,
+    plan::PlannedTx,
+    rim::Book,
+    state::State,
+    store::{BitcoinNews, Store},
     vault::Coin,
 };
 
@@ -20,14 +27,23 @@ pub(in crate::bench) struct SimBook {
     pub(in crate::bench) world: Shared,
     pub(in crate::bench) disk: Rc<RefCell<Disk>>,
     pub(in crate::bench) view: Rc<RefCell<Vec<BlockHash>>>,
+    /// The real one, with the books, on a SQLite file in memory.
+    pub(in crate::bench) real: Option<Rc<Store>>,
 }
 
 impl SimBook {
     /// A write: the process may die before or after it; all of it is written or nothing. A disk that lies about fsync
     /// may lose it later.
-    async fn write(&self, apply: impl FnOnce(&mut Disk) -> Undo) -> Result<(), Error> {
+    async fn write(
+        &self,
+        apply: impl FnOnce(&mut Disk) -> Undo,
+        really: impl AsyncFnOnce(&Store) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if self.world.step("write").await.is_err() {
             return Err(Error::Damaged("disk full (simulated)".into()));
+        }
+        if let Some(real) = &self.real {
+            really(real).await?;
         }
         {
             let mut disk = self.disk.borrow_mut();
@@ -43,11 +59,16 @@ impl SimBook {
 
 impl Book for SimBook {
     async fn state(&self, epoch: EpochId) -> Result<Option<State>, Error> {
-        Ok(self.disk.borrow().states.get(&epoch.0).cloned())
+        let state = self.disk.borrow().states.get(&epoch.0).cloned();
+        if let Some(real) = &self.real {
+            assert_eq!(real.state(epoch).await?, state, "the real store has another state");
+        }
+        Ok(state)
     }
 
     async fn put_state(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
-        self.write(|disk| disk.put_state(epoch.0, state)).await
+        let really = async |real: &Store| real.put_state(epoch, state).await;
+        self.write(|disk| disk.put_state(epoch.0, state), really).await
     }
 
     async fn put_leaves(
@@ -55,20 +76,22 @@ impl Book for SimBook {
         epoch: EpochId,
         state: &State,
         leaves: &[Leaf],
-        _figures: &Figures,
+        figures: &Figures,
     ) -> Result<(), Error> {
-        self.write(|disk| {
-            let old = disk.leaves.insert(epoch.0, leaves.to_vec());
-            Undo::Both(
-                Box::new(disk.put_state(epoch.0, state)),
-                Box::new(Undo::Leaves(epoch.0, old)),
-            )
-        })
-        .await
+        let really = async |real: &Store| real.put_leaves(epoch, state, leaves, figures).await;
+        let apply = |disk: &mut Disk| {
+            let old = Undo::Leaves(epoch.0, disk.leaves.insert(epoch.0, leaves.to_vec()));
+            Undo::Both(Box::new(disk.put_state(epoch.0, state)), Box::new(old))
+        };
+        self.write(apply, really).await
     }
 
     async fn leaves(&self, epoch: EpochId) -> Result<Vec<Leaf>, Error> {
-        Ok(self.disk.borrow().leaves.get(&epoch.0).cloned().unwrap_or_default())
+        let leaves = self.disk.borrow().leaves.get(&epoch.0).cloned().unwrap_or_default();
+        if let Some(real) = &self.real {
+            assert_eq!(real.leaves(epoch).await?, leaves, "the real store has other leaves");
+        }
+        Ok(leaves)
     }
 
     async fn missing(&self, first: EpochId, next: EpochId) -> Result<Vec<EpochId>, Error> {
@@ -78,7 +101,11 @@ impl Book for SimBook {
     }
 
     async fn unfinished(&self) -> Result<Vec<EpochId>, Error> {
-        Ok(self.disk.borrow().open.iter().copied().map(EpochId).collect())
+        let open: Vec<_> = self.disk.borrow().open.iter().copied().map(EpochId).collect();
+        if let Some(real) = &self.real {
+            assert_eq!(real.unfinished().await?, open, "the real store has others open");
+        }
+        Ok(open)
     }
 
     async fn put_plan(
@@ -88,11 +115,12 @@ impl Book for SimBook {
         baton: &Coin,
         creator: &Transaction,
     ) -> Result<(), Error> {
-        self.write(|disk| {
-            let old = disk.baton.replace((epoch, baton.clone(), creator.clone()));
-            Undo::Both(Box::new(disk.put_state(epoch.0, state)), Box::new(Undo::Baton(old)))
-        })
-        .await
+        let really = async |real: &Store| real.put_plan(epoch, state, baton, creator).await;
+        let apply = |disk: &mut Disk| {
+            let old = Undo::Baton(disk.baton.replace((epoch, baton.clone(), creator.clone())));
+            Undo::Both(Box::new(disk.put_state(epoch.0, state)), Box::new(old))
+        };
+        self.write(apply, really).await
     }
 
     async fn baton(&self) -> Result<Option<(EpochId, Coin, Transaction)>, Error> {
@@ -101,7 +129,8 @@ impl Book for SimBook {
 
     async fn put_news(&self, news: &BitcoinNews) -> Result<(), Error> {
         let view = Rc::clone(&self.view);
-        self.write(|disk| disk.put_news(news, &view.borrow())).await
+        let really = async |real: &Store| real.put_news(news).await;
+        self.write(|disk| disk.put_news(news, &view.borrow()), really).await
     }
 
     async fn seen(&self, txid: Txid) -> Result<Vec<(u32, BlockHash)>, Error> {
@@ -128,8 +157,11 @@ impl Book for SimBook {
         Ok(false)
     }
 
-    /// This disk keeps no books.
-    async fn check_books(&self, _epoch: EpochId, _txs: &[PlannedTx]) -> Result<(), Error> {
-        Ok(())
+    /// Without the real store there are no books.
+    async fn check_books(&self, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+        match &self.real {
+            Some(real) => real.check_books(epoch, txs).await,
+            None => Ok(()),
+        }
     }
 }

@@ -1,30 +1,29 @@
 //! One life: a world from its first epoch on, under everything that can go wrong, checked against arithmetic of its own.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    pin::pin,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use alloy::primitives::{Address, U256};
-use bitcoin::{
-    ScriptBuf, Transaction, TxIn, TxOut, Witness, absolute::LockTime, transaction::Version,
-};
+use bitcoin::{ScriptBuf, TxOut};
 use domain::EPOCH_SECONDS;
 use settlement::{
-    config::Config, engine::Engine, error::Error, halt::Halts, node::Broadcast, rim::Bitcoin,
+    config::Config, engine::Engine, error::Error, halt::Halts, ledger::Watch, node::Broadcast,
+    rim::Bitcoin, store::Store,
 };
 
 use super::{
     book::SimBook,
+    control::from_any_coins,
     rim::{Shared, SimBitcoin, Simulated},
     settings::config,
     sim::{Disk, Keys, MIN_PAY, RESERVE, Sim},
 };
+
+mod books;
+
+use books::{Real, once};
+
+/// One life in so many has the real store beside the simulated one.
+const BOOKED: u64 = 16;
 
 /// What a life was like.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,9 +34,13 @@ pub(in crate::bench) struct Tally {
     pub(in crate::bench) lost_disks: u64,
     pub(in crate::bench) reorgs: u64,
     pub(in crate::bench) deferred: u64,
+    /// Epochs with the real store beside the simulated one, and times that its books were held against the chain.
+    pub(in crate::bench) booked: u64,
+    pub(in crate::bench) compared: u64,
 }
 
 struct Operator {
+    real: Option<Rc<Store>>,
     disk: Rc<RefCell<Disk>>,
     view: Rc<RefCell<Vec<bitcoin::BlockHash>>>,
     engine: Option<Engine<Simulated>>,
@@ -53,6 +56,7 @@ struct Account {
 
 struct Life {
     world: Shared,
+    real: Option<Real>,
     operators: Vec<Operator>,
     config: Config,
     tally: Tally,
@@ -72,16 +76,23 @@ pub(in crate::bench) fn live(
 ) -> Result<Tally, String> {
     let mut sim = Sim::new(keys, seed);
     let operators = if !wrong && sim.below(4) == 0 { 2 } else { 1 };
-    let liar = !wrong && sim.below(4) == 0;
+    let booked = !wrong && seed % BOOKED == 3;
+    let liar = !wrong && sim.below(4) == 0 && !booked;
     let batch_bytes = [75_000, 75_000, 43, 80][sim.below(4) as usize];
     sim.no_signers = wrong;
     let first = sim.ledger.first;
     let operator = || {
         let disk = Disk { liar, ..Disk::default() };
-        Operator { disk: Rc::new(RefCell::new(disk)), view: Rc::default(), engine: None }
+        Operator {
+            disk: Rc::new(RefCell::new(disk)),
+            view: Rc::default(),
+            engine: None,
+            real: None,
+        }
     };
     let mut life = Life {
         world: Shared(Rc::new(RefCell::new(sim))),
+        real: booked.then(Real::new),
         operators: (0..operators).map(|_| operator()).collect(),
         config: config(batch_bytes),
         tally: Tally::default(),
@@ -95,6 +106,7 @@ pub(in crate::bench) fn live(
         life.epoch(epoch, epoch + 1 == first + epochs)?;
     }
     life.tally.epochs = u64::from(epochs);
+    life.tally.booked = u64::from(if booked { epochs } else { 0 });
     life.tally.deaths = life.world.0.borrow().deaths;
     Ok(life.tally)
 }
@@ -130,7 +142,8 @@ impl Life {
         }
         // a reorg may have put a receipt back among what waits
         self.world.0.borrow_mut().network.mine(false);
-        self.audit(epoch)
+        self.audit(epoch)?;
+        self.compare_books()
     }
 
     fn settled(&self, epoch: u32) -> bool {
@@ -148,6 +161,7 @@ impl Life {
         if stopped && !self.wrong && self.below(25) == 0 {
             let liar = self.operators[at].disk.borrow().liar;
             *self.operators[at].disk.borrow_mut() = Disk { liar, ..Disk::default() };
+            self.operators[at].real = None;
             self.tally.lost_disks += 1;
         }
         self.round(at)
@@ -158,7 +172,10 @@ impl Life {
             self.start(at);
         }
         let Some(engine) = &self.operators[at].engine else { return Ok(()) };
-        let ended = once(engine.round());
+        let ended = self.once(engine.round());
+        if let Some(Err(error @ (Error::Conservation { .. } | Error::Database(_)))) = &ended {
+            return Err(format!("the real store: {error}"));
+        }
         let died = match ended {
             None | Some(Err(Error::Damaged(_) | Error::Database(_))) => true,
             Some(_) => false,
@@ -177,8 +194,14 @@ impl Life {
         let operator = &mut self.operators[at];
         let (disk, view) = (Rc::clone(&operator.disk), Rc::clone(&operator.view));
         view.borrow_mut().clone_from(&disk.borrow().view);
-        let node = SimBitcoin { world: world.clone(), view: Rc::clone(&view) };
-        let book = SimBook { world: world.clone(), disk, view };
+        let mut watch = None;
+        if let Some(real) = &mut self.real {
+            let store = Rc::clone(operator.real.get_or_insert_with(|| real.open()));
+            let coins = real.runtime.block_on(store.coins(0)).expect("it was just opened");
+            watch = Some(RefCell::new(Watch::new(vault.clone(), Some(0), coins)));
+        }
+        let node = SimBitcoin { world: world.clone(), view: Rc::clone(&view), watch };
+        let book = SimBook { world: world.clone(), disk, view, real: operator.real.clone() };
         #[allow(clippy::arc_with_non_send_sync, reason = "one thread a life")]
         let book = Arc::new(book);
         let config = self.config.clone();
@@ -243,7 +266,8 @@ impl Life {
             .collect();
         self.paid_wrongly.extend(closed);
         for (epoch, intent) in intents {
-            let node = SimBitcoin { world: self.world.clone(), view: Rc::clone(&operator.view) };
+            let (world, view) = (self.world.clone(), Rc::clone(&operator.view));
+            let node = SimBitcoin { world, view, watch: None };
             let output: Vec<TxOut> = intent.batches.iter().flat_map(|b| b.outputs()).collect();
             let need: u64 = output.iter().map(|out| out.value.to_sat()).sum();
             let change = self.world.0.borrow().treasury[0].clone();
@@ -267,7 +291,7 @@ impl Life {
                 let open = disk.open.iter().map(|e| format!("{e} {}", disk.states[e].name()));
                 open.collect::<Vec<_>>().join(", ")
             };
-            let ended = operator.engine.as_ref().and_then(|engine| once(engine.round()));
+            let ended = operator.engine.as_ref().and_then(|engine| self.once(engine.round()));
             format!("[{open}] {:?}", ended.map(Result::err))
         };
         self.operators.iter().map(one).collect::<Vec<_>>().join(" | ")
@@ -332,11 +356,7 @@ impl Life {
             }
         }
         let paid: u64 = self.owed.values().sum();
-        let payees: Vec<&ScriptBuf> = self.owed.keys().collect();
-        let coins =
-            sim.network.coins.values().filter(|(out, _)| !payees.contains(&&out.script_pubkey));
-        let ours: u64 =
-            coins.map(|(out, _)| out.value.to_sat()).filter(|v| *v < u64::MAX / 2).sum();
+        let ours = self.ours();
         if ours + paid + sim.network.fees != RESERVE + sim.pots {
             return Err(format!(
                 "epoch {epoch}: {ours} sat are left of {} sat",
@@ -344,35 +364,5 @@ impl Life {
             ));
         }
         Ok(())
-    }
-}
-
-/// A payment from whichever coins come first, with change, and 2,000 sat of fee.
-fn from_any_coins(
-    node: &SimBitcoin,
-    mut output: Vec<TxOut>,
-    need: u64,
-    script_pubkey: ScriptBuf,
-) -> Option<Transaction> {
-    let (mut input, mut have) = (Vec::new(), 0);
-    for found in node.coins(1) {
-        let previous_output = found.coin.outpoint;
-        input.push(TxIn { previous_output, witness: Witness::new(), ..TxIn::default() });
-        have += found.coin.output.value.to_sat();
-        if have >= need + 3_000 {
-            let value = bitcoin::Amount::from_sat(have - need - 2_000);
-            output.push(TxOut { value, script_pubkey });
-            let (version, lock_time) = (Version::TWO, LockTime::ZERO);
-            return Some(Transaction { version, lock_time, input, output });
-        }
-    }
-    None
-}
-
-/// Polls once: nothing in the simulation ever waits, so what is not ready is dead.
-fn once<T>(future: impl Future<Output = T>) -> Option<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => Some(value),
-        Poll::Pending => None,
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Real: the engine with every transition, allocation, plan, PSBT, merging and finalising, the signers' rules and their
 //! signatures, Merkle proofs. Simulated, and hostile: both chains, the RPC between, the database, the signers' process
-//! and store, clocks. Not in it: SQLite, HTTP, sockets, the contract's bytecode (`scripts/bench crash` kills those for
-//! real beside it).
+//! and store, clocks. In one life of 16 the real store is kept beside the simulated one, on SQLite in memory, with its
+//! double-entry books, which must hold what the chain holds. Not in it: a disk under SQLite, orders, the court, HTTP,
+//! sockets, the contracts' bytecode (`scripts/bench crash` kills those for real beside it).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,10 +16,12 @@
 
 mod bitcoin;
 mod book;
+mod control;
 pub(super) mod ledger;
 pub(super) mod life;
 pub(super) mod rim;
 pub(super) mod settings;
+pub(super) mod signers;
 pub(super) mod sim;
 
 use std::{
@@ -63,6 +66,10 @@ fn all(seed: u64, epochs: u64) -> Result<()> {
         tally.deferred,
         tally.epochs / seconds,
         if tally.epochs >= 1_000_000 { "ok" } else { "short" }
+    );
+    println!(
+        "  of those {} epochs with the real store and its books, which held what the chain holds {} times",
+        tally.booked, tally.compared
     );
     let Some((epochs, why)) = control(seed) else {
         println!("crash control, broadcast before save, simulated: not caught (caught) short");
@@ -116,6 +123,8 @@ fn add(sum: &mut Tally, other: &Tally) {
     sum.lost_disks += other.lost_disks;
     sum.reorgs += other.reorgs;
     sum.deferred += other.deferred;
+    sum.booked += other.booked;
+    sum.compared += other.compared;
 }
 
 /// The wrong order in the same world under the same audit, until somebody is paid twice: the epochs it took, and what
@@ -137,6 +146,7 @@ mod tests {
         let (tally, failed) = many(1, 1_000);
         assert_eq!(failed, None);
         assert!(tally.deaths > 500 && tally.reorgs > 50 && tally.lost_disks > 5, "{tally:?}");
+        assert!(tally.booked == 250 && tally.compared > 50, "{tally:?}");
     }
 
     #[test]

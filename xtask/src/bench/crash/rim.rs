@@ -1,31 +1,24 @@
 //! The surroundings of the real engine, simulated: every call can die, fail, time out after its effect, or lie.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use alloy::primitives::{B256, U256, keccak256};
 use alloy::sol_types::SolValue;
-use bitcoin::{
-    Block, BlockHash, OutPoint, Psbt, ScriptBuf, Transaction, Txid, block::Header, hashes::Hash,
-};
+use bitcoin::{Block, BlockHash, OutPoint, Script, Transaction, Txid, block::Header, hashes::Hash};
 use domain::{EpochId, Leaf};
 use evm::{BlockRef, bindings::IEpochLedger};
 use settlement::{
     allocate::{Allocation, World},
     chain::{Places, Report},
-    encode::ROOT_BATCH,
     engine::recompute,
     error::Error,
+    ledger::Watch,
     node::Broadcast,
-    protocol::Request,
-    psbt, relay,
-    rim::{Bitcoin, Evm, Rim, Signers},
-    signer::{
-        check::{Facts, Limits, check},
-        sign_with,
-    },
+    relay,
+    rim::{Bitcoin, Evm, Rim},
     store::{BitcoinNews, Marked},
     treasury::TreasuryCoin,
-    vault::{Coin, GENESIS_BATON, Keychain},
+    vault::{Coin, Keychain},
 };
 
 use super::{
@@ -33,14 +26,6 @@ use super::{
     book::SimBook,
     ledger::report_hash,
     sim::{Fate, Sim},
-};
-
-pub(in crate::bench) const LIMITS: Limits = Limits {
-    max_fee_sats: 100_000,
-    max_fee_rate: 20_000,
-    min_fee_rate: 1_000,
-    max_day_sats: None,
-    max_epoch_sats: None,
 };
 
 /// Marker of the simulated surroundings.
@@ -69,7 +54,10 @@ impl Shared {
         match fate {
             Fate::Live => Ok(()),
             Fate::Fail => Err(failed(doing)),
-            Fate::Die => std::future::pending().await,
+            Fate::Die => {
+                self.0.borrow_mut().dead = true;
+                std::future::pending().await
+            }
         }
     }
 
@@ -216,72 +204,13 @@ impl Evm for Shared {
     }
 }
 
-impl Signers for Shared {
-    async fn ask(&self, signer: usize, request: &Request) -> Result<Psbt, String> {
-        self.step("signer").await.map_err(|error| error.to_string())?;
-        if self.0.borrow().no_signers {
-            return Err("refused: this signer is kept back".into());
-        }
-        let asked = psbt::from_hex(&request.psbt).map_err(|error| error.to_string())?;
-        let chunks = request.chunk_outputs().map_err(|chunk| format!("bad chunk {chunk}"))?;
-        let facts = self.facts(signer, request)?;
-        let vault = self.0.borrow().vault.clone();
-        let approved = check(&vault, &LIMITS, &facts, request.batch, &chunks, &asked);
-        let mut own = approved.map_err(|broken| format!("refused: {broken}"))?.psbt;
-        {
-            // on the signer's disk before the signature leaves
-            let mut sim = self.0.borrow_mut();
-            let store = &mut sim.signers[signer];
-            store.roots.insert(request.epoch, facts.commitment.root.hash);
-            let txid = asked.unsigned_tx.compute_txid();
-            let signed = store.signed.entry((request.epoch, request.batch)).or_default();
-            if !signed.contains(&txid) {
-                signed.push(txid);
-            }
-        }
-        let key = self.0.borrow().signers[signer].key;
-        sign_with(&key, &mut own).map_err(|error| error.to_string())?;
-        // it may die now, or its answer may be lost
-        self.step("signer's answer").await.map_err(|error| error.to_string())?;
-        Ok(own)
-    }
-}
-
-impl Shared {
-    /// What the signer finds on chain and in its own store.
-    fn facts(&self, signer: usize, request: &Request) -> Result<Facts, String> {
-        let sim = self.0.borrow();
-        let (ledger, store) = (&sim.ledger, &sim.signers[signer]);
-        let (epoch, at) = (request.epoch, ledger.finalized().number);
-        let commitment = ledger.commitment(epoch, at).ok_or("refused: not committed")?.clone();
-        if ledger.is_shown(epoch, request.batch, at) {
-            return Err("refused: already proven".into());
-        }
-        let of = |epoch: u32, batch: u16| {
-            let signed = store.signed.get(&(epoch, batch)).cloned().unwrap_or_default();
-            let shown = ledger.is_shown(epoch, batch, at).then(|| ledger.txid(epoch, batch));
-            signed.into_iter().chain(shown.flatten()).collect::<Vec<_>>()
-        };
-        let (batons, baton_index) = match ledger.paying_before(epoch) {
-            None => (vec![ledger.first_baton], GENESIS_BATON),
-            Some(paying) => {
-                let batch = if paying.batches.len() > 1 { ROOT_BATCH } else { 0 };
-                let txids = of(paying.epoch, batch).into_iter();
-                (txids.map(|txid| OutPoint { txid, vout: 0 }).collect(), paying.epoch)
-            }
-        };
-        if store.roots.get(&epoch).is_some_and(|root| *root != commitment.root.hash) {
-            return Err("refused: another root was signed".into());
-        }
-        Ok(Facts { commitment, batons, baton_index, roots: of(epoch, ROOT_BATCH) })
-    }
-}
-
 /// One operator's view of the Bitcoin network.
 #[derive(Debug)]
 pub(in crate::bench) struct SimBitcoin {
     pub(in crate::bench) world: Shared,
     pub(in crate::bench) view: Rc<RefCell<Vec<BlockHash>>>,
+    /// What blocks do to our coins, where there are books.
+    pub(in crate::bench) watch: Option<RefCell<Watch>>,
 }
 
 impl Bitcoin for SimBitcoin {
@@ -290,8 +219,10 @@ impl Bitcoin for SimBitcoin {
         let most = 1 + self.world.0.borrow_mut().below(40) as usize;
         let sim = self.world.0.borrow();
         let (mut view, chain) = (self.view.borrow_mut(), &sim.network.hashes);
+        let mut rewinds = false;
         while view.last().is_some_and(|last| chain.get(view.len() - 1) != Some(last)) {
             view.pop();
+            rewinds = true;
         }
         let mut news = BitcoinNews::default();
         for mined in sim.network.blocks.iter().skip(view.len()).take(most) {
@@ -304,6 +235,12 @@ impl Bitcoin for SimBitcoin {
                     let (txid, spends) = (tx.compute_txid(), tx.input[0].previous_output);
                     news.marked.push(Marked { txid, block, height, epoch, batch, spends });
                 }
+            }
+            if let Some(watch) = &self.watch {
+                let index = |script: &Script| sim.treasury_index(script);
+                let moves = watch.borrow_mut().read(&mined.block, height, rewinds, index)?;
+                news.moves.extend(moves);
+                rewinds = false;
             }
             view.push(block);
         }
@@ -389,15 +326,4 @@ impl Bitcoin for SimBitcoin {
     fn elapsed(&self) -> Duration {
         self.world.0.borrow().elapsed
     }
-}
-
-/// Scripts of the treasury at indices 0 and 1.
-pub(in crate::bench) type Scripts = [ScriptBuf; 2];
-
-/// What a signer has on its disk, and its key.
-#[derive(Debug)]
-pub(in crate::bench) struct SimSigner {
-    pub(in crate::bench) key: bitcoin::bip32::Xpriv,
-    pub(in crate::bench) roots: BTreeMap<u32, B256>,
-    pub(in crate::bench) signed: BTreeMap<(u32, u16), Vec<Txid>>,
 }

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use bitcoin::{
-    BlockHash, OutPoint, ScriptBuf, Transaction, Txid,
+    BlockHash, OutPoint, Script, ScriptBuf, Transaction, Txid,
     bip32::{Xpriv, Xpub},
     secp256k1::Secp256k1,
 };
@@ -23,7 +23,6 @@ use settlement::{
 use super::{
     bitcoin::Network,
     ledger::{Earned, Ledger},
-    rim::{Scripts, SimSigner},
 };
 
 /// Accounts of every world: the last has no script, the one before registers late.
@@ -39,6 +38,17 @@ pub(in crate::bench) enum Fate {
     Live,
     Fail,
     Die,
+}
+
+/// Scripts of the treasury at indices 0 and 1.
+pub(in crate::bench) type Scripts = [ScriptBuf; 2];
+
+/// What a signer has on its disk, and its key.
+#[derive(Debug)]
+pub(in crate::bench) struct SimSigner {
+    pub(in crate::bench) key: Xpriv,
+    pub(in crate::bench) roots: BTreeMap<u32, B256>,
+    pub(in crate::bench) signed: BTreeMap<(u32, u16), Vec<Txid>>,
 }
 
 /// Keys and descriptors: the same in every life, for deriving them is dear.
@@ -69,6 +79,8 @@ pub(in crate::bench) struct Sim {
     /// Whether calls die, fail and lie.
     pub(in crate::bench) chaos: bool,
     pub(in crate::bench) no_signers: bool,
+    /// The process that is being played has died.
+    pub(in crate::bench) dead: bool,
     pub(in crate::bench) ledger: Ledger,
     pub(in crate::bench) network: Network,
     pub(in crate::bench) signers: [SimSigner; 3],
@@ -93,6 +105,7 @@ impl Sim {
             random: seed,
             chaos: false,
             no_signers: false,
+            dead: false,
             ledger: Ledger::new(0, first_baton),
             network,
             signers: keys.keys.map(|key| SimSigner {
@@ -133,6 +146,10 @@ impl Sim {
             1 | 2 => Fate::Fail,
             _ => Fate::Live,
         }
+    }
+
+    pub(in crate::bench) fn treasury_index(&self, script: &Script) -> Option<u32> {
+        self.treasury.iter().position(|ours| ours.as_script() == script).map(|at| at as u32)
     }
 
     pub(in crate::bench) fn lies(&mut self) -> bool {

@@ -33,8 +33,9 @@ use settlement::{
 
 use super::super::crash::{
     ledger::{Earned, Ledger},
-    rim::{LIMITS, Shared},
+    rim::Shared,
     settings::config,
+    signers::LIMITS,
     sim::{Keys, Sim},
 };
 use crate::devnet::Bitcoind;
