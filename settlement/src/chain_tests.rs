@@ -106,6 +106,7 @@ async fn chain(first: World, second: World) -> Chain {
         "seriesUpgrader",
         "registrarBond",
         "hashProof",
+        "repositioner",
     ] {
         text[name] = json!(LEDGER);
     }
