@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {deployedContracts} from "./utils/Deployed.sol";
 import {Hostilities} from "./utils/Hostilities.sol";
 import {Vm} from "./utils/Vm.sol";
 
@@ -46,46 +47,7 @@ contract FunctionsTest is Hostilities {
     /// or a switch, whatever else is wrong with an empty call.
     function test_classesAreWhatTheCodeDoes() public {
         string memory json = vm.readFile("tests/contracts/functions.json");
-        string[18] memory names = [
-            "SeriesRegistry",
-            "PrimarySale",
-            "PositionMarket",
-            "FairValue",
-            "FleetOracle",
-            "PayoutRegistry",
-            "EpochLedger",
-            "BitcoinRelay",
-            "LedgerCourt",
-            "BuybackPool",
-            "ExitQueue",
-            "HashrateUnit",
-            "LpShare",
-            "QueueClaim",
-            "SeriesUpgrader",
-            "RegistrarBond",
-            "HashProof",
-            "Repositioner"
-        ];
-        address[18] memory deployed = [
-            address(sys.seriesRegistry),
-            address(sys.primarySale),
-            address(sys.positionMarket),
-            address(sys.fairValue),
-            address(sys.fleetOracle),
-            address(sys.payoutRegistry),
-            address(sys.epochLedger),
-            address(sys.bitcoinRelay),
-            address(sys.ledgerCourt),
-            address(line.pool),
-            address(line.queue),
-            line.unit,
-            line.pool.lpShare(),
-            line.queue.claimToken(),
-            address(sys.seriesUpgrader),
-            address(sys.registrarBond),
-            address(sys.hashProof),
-            address(sys.repositioner)
-        ];
+        (string[19] memory names, address[19] memory deployed) = deployedContracts(sys, line);
         for (uint256 i = 0; i < names.length; ++i) {
             _checkClasses(json, names[i], deployed[i]);
         }
