@@ -51,6 +51,8 @@ pub struct Deployment {
     pub registrar_bond: Address,
     /// Proofs of hashrate.
     pub hash_proof: Address,
+    /// From one series into another in one transaction.
+    pub repositioner: Address,
     /// Contracts of each series, by id.
     pub series: Vec<SeriesContracts>,
 }

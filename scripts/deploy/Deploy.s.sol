@@ -17,6 +17,7 @@ import {PayoutRegistry} from "../../contracts/PayoutRegistry.sol";
 import {PositionMarket} from "../../contracts/PositionMarket.sol";
 import {PrimarySale} from "../../contracts/PrimarySale.sol";
 import {RegistrarBond} from "../../contracts/RegistrarBond.sol";
+import {Repositioner} from "../../contracts/Repositioner.sol";
 import {SeriesRegistry} from "../../contracts/SeriesRegistry.sol";
 import {SeriesUpgrader} from "../../contracts/SeriesUpgrader.sol";
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
@@ -51,6 +52,7 @@ contract Deploy {
         SeriesUpgrader seriesUpgrader;
         RegistrarBond registrarBond;
         HashProof hashProof;
+        Repositioner repositioner;
     }
 
     struct Line {
@@ -186,6 +188,8 @@ contract Deploy {
         // the fleet is that of the registry: its id is the registry's address, so that nobody has to be told it
         s.hashProof = new HashProof(_VM.parseJsonUint(json, ".hashProof.k"));
         s.hashProof.register(bytes32(uint256(uint160(registry))));
+        // no venue: a policy asks about those it buys for, also in the primary sale
+        s.repositioner = new Repositioner(address(s.positionMarket), sale, registry);
     }
 
     /// @dev What the registry named before it was there.
@@ -342,7 +346,8 @@ contract Deploy {
         out = string.concat(out, _field("creditRule", address(s.creditRule)));
         out = string.concat(out, _field("seriesUpgrader", address(s.seriesUpgrader)));
         out = string.concat(out, _field("registrarBond", address(s.registrarBond)));
-        out = string.concat(out, _field("hashProof", address(s.hashProof)), ",\n  \"series\": [");
+        out = string.concat(out, _field("hashProof", address(s.hashProof)));
+        out = string.concat(out, _field("repositioner", address(s.repositioner)), ",\n  \"series\": [");
         for (uint256 i = 0; i < _lines.length; ++i) {
             out = string.concat(out, i == 0 ? "\n" : ",\n", _lineOutput(_lines[i]));
         }

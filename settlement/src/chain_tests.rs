@@ -108,6 +108,7 @@ async fn chain(first: World, second: World) -> Chain {
         "seriesUpgrader",
         "registrarBond",
         "hashProof",
+        "repositioner",
     ] {
         text[name] = json!(LEDGER);
     }

@@ -44,6 +44,7 @@ fn deployment() -> Deployment {
         series_upgrader: other(0xac),
         registrar_bond: other(0xad),
         hash_proof: other(0xae),
+        repositioner: other(0xaf),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: UNIT,

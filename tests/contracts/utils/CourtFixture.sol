@@ -56,6 +56,11 @@ abstract contract CourtFixture is Fixture {
             if (i < 3) register(actor(i), uint64(i) * 20_000);
         }
         register(address(sys.primarySale), 0);
+        _lend();
+    }
+
+    /// @dev Units of pool and queue, and LP shares beside the pool's own books.
+    function _lend() internal virtual {
         give(unit, address(line.pool), 8e18);
         give(unit, address(line.queue), 3e18);
         ITwabToken share = ITwabToken(line.pool.lpShare());
@@ -212,11 +217,17 @@ abstract contract CourtFixture is Fixture {
             uint256 total = unit.totalBalanceSeconds(w);
             sum += pot * unit.balanceSeconds(account, w) / total;
             uint256 pool = pot * unit.balanceSeconds(address(line.pool), w) / total;
-            ITwabToken share = ITwabToken(line.pool.lpShare());
-            sum += pool * share.balanceSeconds(account, w) / share.totalBalanceSeconds(w);
-            // nobody holds a claim: the queue's part is the first-loss account's
-            if (account == line.pool.firstLoss()) sum += pot * unit.balanceSeconds(address(line.queue), w) / total;
+            sum += _through(pool, ITwabToken(line.pool.lpShare()), account, w);
+            uint256 queued = pot * unit.balanceSeconds(address(line.queue), w) / total;
+            sum += _through(queued, ITwabToken(line.queue.claimToken()), account, w);
         }
+    }
+
+    /// @dev What a wrapper earned is its holders', and the first-loss account's while it has none.
+    function _through(uint256 amount, ITwabToken held, address account, uint32 w) private view returns (uint256) {
+        uint256 all = held.totalBalanceSeconds(w);
+        if (all == 0) return account == line.pool.firstLoss() ? amount : 0;
+        return amount * held.balanceSeconds(account, w) / all;
     }
 
     function lastLeaf(uint32 epoch, address account) internal view returns (ILedgerCourt.Leaf memory leaf, bool found) {

@@ -67,6 +67,7 @@ fn contracts(world: &World) -> Vec<(&'static str, Address)> {
         ("SeriesUpgrader", d.series_upgrader),
         ("RegistrarBond", d.registrar_bond),
         ("HashProof", d.hash_proof),
+        ("Repositioner", d.repositioner),
     ];
     for series in &d.series {
         all.extend([

@@ -139,6 +139,7 @@ fn deployment() -> Deployment {
         series_upgrader: at(18),
         registrar_bond: at(19),
         hash_proof: at(20),
+        repositioner: at(21),
         series: vec![SeriesContracts {
             id: SeriesId(1),
             unit: at(11),
