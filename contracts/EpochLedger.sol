@@ -251,14 +251,11 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     ) private pure {
         bytes32 found = keccak256(transaction[cursor:transaction.length - 4]);
         if (found != batch.outputsHash) revert WrongOutputs(batch.outputsHash, found);
-        uint256 sum = 0;
-        uint256 sats;
-        uint256 payeesAt = cursor;
-        cursor = parsed.outputsAt;
-        for (uint256 i = 0; i < parsed.outputs; ++i) {
-            bool payee = cursor >= payeesAt;
-            (sats,, cursor) = transaction.output(cursor);
-            if (payee) sum += sats;
+        uint256 sum = parsed.sats;
+        for (uint256 before = parsed.outputsAt; before < cursor;) {
+            uint256 sats;
+            (sats,, before) = transaction.output(before);
+            sum -= sats;
         }
         if (sum != batch.total) revert WrongOutputs(bytes32(uint256(batch.total)), bytes32(sum));
     }

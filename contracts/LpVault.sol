@@ -73,12 +73,13 @@ abstract contract LpVault is FirstLoss {
         emit DepositRequested(msg.sender, quote, _limits.settledEpoch + 1);
     }
 
-    /// @dev Counts what deposits may at most be given: as if there were no inventory.
+    /// @dev Counts what deposits may at most be given: as if there were no inventory. LP shares on their way out leave
+    /// at the boundary at which these enter, so they cover nothing.
     function _requireFirstLoss(uint256 quote) private view {
         uint256 asked = _deposits.pending + quote;
         uint256 minted = Math.fullMulDiv(asked, uint256(_shares) + _VIRTUAL, uint256(_trading.cash) + 1);
         uint256 needed = Math.fullMulDivUp(_shares + minted, firstLossPpm, _PPM);
-        uint256 held = LpShare(lpShare).balanceOf(firstLoss);
+        uint256 held = LpShare(lpShare).balanceOf(firstLoss) - LpShare(lpShare).locked(firstLoss);
         if (held < needed) revert FirstLossTooSmall(held, needed);
     }
 
@@ -106,8 +107,9 @@ abstract contract LpVault is FirstLoss {
         _limits.backlog = true;
     }
 
+    /// @dev A request still in line may be somebody's whose LP shares count already and are not minted yet.
     function _othersLeft(LpShare token) private view returns (bool) {
-        return token.totalSupply() != token.balanceOf(firstLoss) || _deposits.pending != 0;
+        return token.totalSupply() != token.balanceOf(firstLoss) || _deposits.next != _deposits.requests.length;
     }
 
     /* EPOCH BOUNDARY */

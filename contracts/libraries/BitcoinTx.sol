@@ -16,6 +16,8 @@ library BitcoinTx {
         uint256 outputs;
         /// offset of the first output
         uint256 outputsAt;
+        /// of all outputs
+        uint256 sats;
     }
 
     function hash256(bytes memory data) internal pure returns (bytes32) {
@@ -39,9 +41,16 @@ library BitcoinTx {
         (parsed.outputs, cursor) = compactSize(raw, cursor);
         if (parsed.outputs == 0) revert IEpochLedger.BadTransaction();
         parsed.outputsAt = cursor;
-        for (uint256 i = 0; i < parsed.outputs; ++i) {
-            (,, cursor) = output(raw, cursor);
+        (uint256 count, uint256 sum) = (parsed.outputs, 0);
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 sats;
+            (sats,, cursor) = output(raw, cursor);
+            // a reverted read ends it long before 2^192 sums of 64 bits
+            unchecked {
+                sum += sats;
+            }
         }
+        parsed.sats = sum;
         if (cursor + 4 != raw.length) revert IEpochLedger.BadTransaction();
     }
 
@@ -51,11 +60,33 @@ library BitcoinTx {
         pure
         returns (uint256 sats, bytes calldata script, uint256 next)
     {
-        sats = littleEndian(slice(raw, cursor, 8));
+        // `cursor` and what is added to it stay below 2^65, so none of these sums can wrap
+        if (cursor > raw.length) revert IEpochLedger.BadTransaction();
         uint256 length;
-        (length, cursor) = compactSize(raw, cursor + 8);
-        script = slice(raw, cursor, length);
-        next = cursor + length;
+        unchecked {
+            if (raw.length - cursor < 9) revert IEpochLedger.BadTransaction();
+            uint256 word;
+            assembly ("memory-safe") {
+                word := calldataload(add(raw.offset, cursor))
+            }
+            sats = _swap64(word >> 192);
+            length = word >> 184 & 0xff;
+            if (length < 0xfd) cursor += 9;
+            else (length, cursor) = compactSize(raw, cursor + 8);
+            if (length > raw.length - cursor) revert IEpochLedger.BadTransaction();
+            next = cursor + length;
+        }
+        assembly ("memory-safe") {
+            script.offset := add(raw.offset, cursor)
+            script.length := length
+        }
+    }
+
+    /// @dev The 8 bytes of a 64-bit number, reversed.
+    function _swap64(uint256 x) private pure returns (uint256) {
+        x = (x & 0xff00ff00ff00ff00) >> 8 | (x & 0x00ff00ff00ff00ff) << 8;
+        x = (x & 0xffff0000ffff0000) >> 16 | (x & 0x0000ffff0000ffff) << 16;
+        return x >> 32 | (x & 0xffffffff) << 32;
     }
 
     /// @notice Root of the Merkle tree over `leaf` at `index`. Internal byte order throughout.

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {DemoQuote} from "../../contracts/DemoQuote.sol";
 import {EpochLedger} from "../../contracts/EpochLedger.sol";
+import {IBuybackPool} from "../../contracts/interfaces/IBuybackPool.sol";
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {ISeriesRegistry} from "../../contracts/interfaces/ISeriesRegistry.sol";
 import {ITwabToken} from "../../contracts/interfaces/ITwabToken.sol";
@@ -148,5 +149,40 @@ contract FindingsSystem is Fixture {
         unit.transferFrom(address(0), address(0xBEEF), 0);
         skip(EPOCH);
         assertEq(unit.totalBalanceSeconds(70_000), 100e18 * (EPOCH - 100), "weight");
+    }
+}
+
+/// @notice A tranche that exits last, and ways it could have left first.
+contract FindingsFirstLoss is OnBuybackPool {
+    function setUp() public override {
+        _firstLossPpm = 250_000;
+        super.setUp();
+    }
+
+    /// Twenty deposits of its own stand before the others' in line, so that the first call after the boundary hands out
+    /// those alone: the others' LP shares count already and are not minted yet.
+    function test_firstLossStaysWhileOthersWaitForTheirShares() public {
+        _provide(_FIRST_LOSS, 500e6);
+        vm.startPrank(_FIRST_LOSS);
+        for (uint256 i = 0; i < 20; ++i) {
+            _pool.deposit(1e6);
+        }
+        vm.stopPrank();
+        vm.prank(actor(9));
+        _pool.deposit(1000e6);
+        _nextEpoch();
+        vm.expectRevert(IBuybackPool.FirstLossExitsLast.selector);
+        vm.prank(_FIRST_LOSS);
+        _pool.requestWithdraw(500e18);
+    }
+
+    /// Shares that leave at the next boundary do not cover what enters at it.
+    function test_firstLossOnItsWayOutCoversNobody() public {
+        _provide(_FIRST_LOSS, 500e6);
+        vm.prank(_FIRST_LOSS);
+        _pool.requestWithdraw(500e18);
+        refuses(IBuybackPool.FirstLossTooSmall.selector);
+        vm.prank(actor(9));
+        _pool.deposit(1000e6);
     }
 }

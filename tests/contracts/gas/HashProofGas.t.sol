@@ -5,6 +5,7 @@ import {HashProof} from "../../../contracts/HashProof.sol";
 import {Shares} from "../utils/Shares.sol";
 import {HashProofFixture} from "../utils/HashProofFixture.sol";
 import {GasTable} from "./GasTable.sol";
+import {Meter} from "./Meter.sol";
 
 /// @notice Whole transactions with 16 shares: 80-byte headers, coinbases of 259 bytes, branches of 12 siblings.
 /// forge-config: default.isolate = true
@@ -51,15 +52,5 @@ contract HashProofGasTest is GasTable, HashProofFixture {
         string memory json = vm.readFile("snapshots/targets.json");
         assertLe(gasOf("hashProof16"), vm.parseJsonUint(json, ".hashProof16"), "hashProof16");
         assertLe(gasOf("hashProof16Floor"), vm.parseJsonUint(json, ".hashProof16Floor"), "hashProof16Floor");
-    }
-}
-
-/// @notice Calls from within one transaction, with nothing of the callee touched before.
-contract Meter {
-    function measure(address to, bytes calldata data) external returns (uint256 used) {
-        uint256 before = gasleft();
-        (bool ok,) = to.call(data);
-        used = before - gasleft();
-        require(ok, "reverts");
     }
 }

@@ -123,7 +123,6 @@ contract PoolGasTest is GasTable {
         _primary();
         _liquidity();
         check("pool");
-        if (isRelease()) assertLe(gasOf("poolSell"), 72_000, "target: pool sell");
     }
 
     function _first() private {

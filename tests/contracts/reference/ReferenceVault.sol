@@ -188,7 +188,7 @@ abstract contract ReferenceVault is IBuybackPool, Stoppable {
         }
         uint256 most = _shares + asked * (_shares + _VIRTUAL) / (_cash + 1);
         uint256 needed = Math.mulDiv(most, _c.firstLossPpm, _PPM, Math.Rounding.Ceil);
-        uint256 held = LpShare(lpShare).balanceOf(_c.firstLoss);
+        uint256 held = LpShare(lpShare).balanceOf(_c.firstLoss) - LpShare(lpShare).locked(_c.firstLoss);
         if (held < needed) revert FirstLossTooSmall(held, needed);
     }
 
