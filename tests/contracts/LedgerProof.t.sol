@@ -65,7 +65,9 @@ contract LedgerProofTest is LedgerFixture {
         (bytes32 baton,) = _ledger.baton();
         _commit(_commitment(70_001, 3));
         IEpochLedger.Proof memory proof = Bitcoin.prove(_rootTransaction(70_001, baton, 4), 3, 3, 9);
-        refuses(IEpochLedger.WrongOutputs.selector);
+        vm.expectRevert(
+            abi.encodeWithSelector(IEpochLedger.WrongOutputs.selector, bytes32(uint256(5)), bytes32(uint256(6)))
+        );
         _ledger.provePayout(70_001, 0xffff, proof);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.UnknownBatch.selector, 70_000, 0xffff));
         _ledger.provePayout(70_000, 0xffff, proof);

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity ^0.8.28;
+
+import {IFairValue} from "../../contracts/interfaces/IFairValue.sol";
+import {ISeriesRegistry} from "../../contracts/interfaces/ISeriesRegistry.sol";
+import {ISeriesUpgrader} from "../../contracts/interfaces/ISeriesUpgrader.sol";
+import {UpgradeFixture} from "./utils/UpgradeFixture.sol";
+
+/// @notice Edges of upgrades: no scrap, sums beyond their fields, hashrate beyond its own.
+contract UpgradeRulesTest is UpgradeFixture {
+    /// Cash that was there pays alone.
+    function test_withoutScrap() public {
+        vm.prank(operator);
+        upgrader.addCash(1, 1000e6);
+        ISeriesUpgrader.Upgrade memory u = standard();
+        u.scrap = 0;
+        upgradeBy(u);
+        assertEq(quote.balanceOf(VENDOR), 990e6, "paid");
+        assertEq(upgrader.hardwareCash(1), 10e6, "left");
+    }
+
+    function test_cashBeyondItsField() public {
+        uint256 most = type(uint128).max;
+        quote.mint(operator, 2 * most);
+        vm.startPrank(operator);
+        vm.expectRevert(abi.encodeWithSelector(ISeriesUpgrader.AmountTooLarge.selector, most + 1));
+        upgrader.addCash(1, most + 1);
+        upgrader.addCash(1, most);
+        upgrader.addCash(1, 1);
+        vm.stopPrank();
+        ISeriesUpgrader.Upgrade memory u = standard();
+        vm.prank(operator);
+        vm.expectRevert(abi.encodeWithSelector(ISeriesUpgrader.AmountTooLarge.selector, most + 1));
+        upgrader.propose(u, MODEL);
+    }
+
+    /// H/s per unit has 64 bits.
+    function test_hashrateBeyondItsField() public {
+        ISeriesUpgrader.Upgrade memory u = standard();
+        u.hashrate = uint128(100) << 64;
+        proposeAndWait(u);
+        bytes[] memory list = attested(u);
+        vm.expectRevert(abi.encodeWithSelector(ISeriesRegistry.HashrateTooLarge.selector, uint256(1) << 64));
+        upgrader.execute(u, list);
+    }
+
+    function test_noValueBeforeAReport() public {
+        vm.expectRevert(abi.encodeWithSelector(IFairValue.NoValue.selector, 1));
+        sys.fairValue.valuation(1);
+    }
+}
