@@ -79,6 +79,8 @@ contract FairValue is IFairValue, AccessManaged {
     function setSchedule(uint16 series, Params calldata newParams) external {
         if (msg.sender != ISeriesRegistry(registry).upgrader()) revert OnlyUpgrader(msg.sender);
         _setParams(series, newParams);
+        // nobody buys or sells at the value of the old machines: stale until the next report or valuation
+        _quotes[series] &= type(uint208).max;
     }
 
     function _setParams(uint16 series, Params calldata newParams) private {

@@ -54,6 +54,7 @@ interface IFairValue {
 
     function setParams(uint16 series, Params calldata params) external;
     /// @notice The schedule of a new generation, as the quorum attested it with the upgrade. Only the registry's upgrader.
+    /// @dev The value is stale until the next report or valuation: pool and sale trade at none of the old machines'.
     function setSchedule(uint16 series, Params calldata params) external;
     /// @notice Values every series of a posted report; `reportData` is `abi.encode(FleetReport)` and must hash to what
     /// the oracle stored. Anyone may call, once per report, after everything that was posted before it.

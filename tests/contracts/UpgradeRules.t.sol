@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IBuybackPool} from "../../contracts/interfaces/IBuybackPool.sol";
 import {IFairValue} from "../../contracts/interfaces/IFairValue.sol";
 import {ISeriesRegistry} from "../../contracts/interfaces/ISeriesRegistry.sol";
 import {ISeriesUpgrader} from "../../contracts/interfaces/ISeriesUpgrader.sol";
@@ -42,6 +43,24 @@ contract UpgradeRulesTest is UpgradeFixture {
         bytes[] memory list = attested(u);
         vm.expectRevert(abi.encodeWithSelector(ISeriesRegistry.HashrateTooLarge.selector, uint256(1) << 64));
         upgrader.execute(u, list);
+    }
+
+    /// What a unit is worth changes with its machines: nobody trades with the pool at the value of the old ones.
+    function test_valueOfTheOldMachinesIsNotTraded() public {
+        ISeriesUpgrader.Upgrade memory u = standard();
+        proposeAndWait(u);
+        while (sys.fleetOracle.lastEpoch() + 1 < epochNow()) {
+            reportAndValue(5_000_000);
+        }
+        assertTrue(sys.fairValue.fresh(1), "before the change");
+        upgrader.execute(u, attested(u));
+        assertTrue(!sys.fairValue.fresh(1), "after it");
+        fund(actor(1), 1e12, address(line.pool));
+        vm.expectRevert(abi.encodeWithSelector(IBuybackPool.StaleValue.selector, 1));
+        vm.prank(actor(1));
+        line.pool.buy(1e18, type(uint256).max, actor(1));
+        reportAndValue(5_000_000);
+        assertTrue(sys.fairValue.fresh(1), "the new machines' value");
     }
 
     function test_noValueBeforeAReport() public {
