@@ -109,8 +109,9 @@ impl Bitcoind {
         let wallet = self.rpc.wallet(wallet);
         let txid = wallet.call("sendtoaddress", json!([address, amount])).await?;
         let txid = txid.as_str().ok_or_else(|| eyre!("no txid"))?.to_owned();
-        let tx = self.rpc.call("getrawtransaction", json!([txid, 1])).await?;
-        let outputs = tx["vout"].as_array().cloned().unwrap_or_default();
+        // of the wallet, which knows its own at once: a block may have taken it from the mempool before the index has it
+        let tx = wallet.call("gettransaction", json!([txid, false, true])).await?;
+        let outputs = tx["decoded"]["vout"].as_array().cloned().unwrap_or_default();
         let ours = outputs.iter().position(|out| out["scriptPubKey"]["address"] == address);
         let index = ours.ok_or_else(|| eyre!("{txid} does not pay {address}"))?;
         Ok((txid, u32::try_from(index)?))
