@@ -276,6 +276,11 @@ async fn use_what_was_open(world: &World, open: &Open) -> Result<()> {
     let empty = Bytes::new();
     evm::land("fill", boris.fill(open.posted.clone(), empty, units(POSTED))).await?;
     say::done("boris fills the posted order");
+    // nobody trades with the pool at the old machines' value, and its queue waits for the new ones' like everybody
+    let values = IFairValue::new(world.deployment.fair_value, world.evm.reader()?);
+    let fresh = async || Ok(values.fresh(world.series().id.0).call().await?);
+    world.wait_until("a report that values the new machines", fresh).await?;
+    say::done("a report values the new machines: the pool trades again");
     let queue = IExitQueue::new(world.series().queue, world.evm.as_key(DevKey::Anya)?);
     evm::land("settle", queue.settle(U256::from(5))).await?;
     let me = dev_key(DevKey::Anya).address();
