@@ -11,6 +11,7 @@ import {IPositionMarket} from "../../contracts/interfaces/IPositionMarket.sol";
 import {ITwabToken} from "../../contracts/interfaces/ITwabToken.sol";
 import {Deploy} from "../../scripts/deploy/Deploy.s.sol";
 import {Bitcoin} from "./utils/Bitcoin.sol";
+import {deployedContracts} from "./utils/Deployed.sol";
 import {Fixture} from "./utils/Fixture.sol";
 
 /// @notice The deployed system, end to end: machines, report, value, sale, pool, market, payout and its proof.
@@ -47,23 +48,7 @@ contract SystemTest is Fixture {
     }
 
     function test_everyContractFitsTheSizeLimit() public view {
-        address[15] memory list = [
-            address(sys.seriesRegistry),
-            address(sys.primarySale),
-            address(sys.positionMarket),
-            address(sys.fairValue),
-            address(sys.fleetOracle),
-            address(sys.epochLedger),
-            address(sys.bitcoinRelay),
-            address(sys.ledgerCourt),
-            address(sys.creditRule),
-            address(sys.seriesUpgrader),
-            address(sys.registrarBond),
-            address(sys.hashProof),
-            address(line.pool),
-            address(line.queue),
-            line.unit
-        ];
+        (, address[19] memory list) = deployedContracts(sys, line);
         for (uint256 i = 0; i < list.length; ++i) {
             assertTrue(list[i].code.length != 0 && list[i].code.length <= 24_576, "EIP-170");
         }

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IFleetOracle} from "../../../contracts/interfaces/IFleetOracle.sol";
 import {ILedgerCourt} from "../../../contracts/interfaces/ILedgerCourt.sol";
 import {CourtFixture} from "../utils/CourtFixture.sol";
+import {deployedContracts} from "../utils/Deployed.sol";
 import {GasTable} from "./GasTable.sol";
 
 /// @notice Whole transactions of commit and challenge on the deployed system, whose ledger has few accounts: with 100,000,
@@ -67,26 +68,7 @@ contract CourtGasTest is GasTable, CourtFixture {
 
     /// EIP-170 of everything that the deployment script deploys, in the code that the gas of these tables is measured on.
     function test_everyContractFitsTheSizeLimit() public view {
-        address[18] memory list = [
-            address(sys.seriesRegistry),
-            address(sys.primarySale),
-            address(sys.positionMarket),
-            address(sys.fairValue),
-            address(sys.fleetOracle),
-            address(sys.payoutRegistry),
-            address(sys.epochLedger),
-            address(sys.bitcoinRelay),
-            address(sys.ledgerCourt),
-            address(sys.creditRule),
-            address(sys.seriesUpgrader),
-            address(sys.registrarBond),
-            address(sys.hashProof),
-            address(line.pool),
-            address(line.queue),
-            line.pool.lpShare(),
-            line.queue.claimToken(),
-            line.unit
-        ];
+        (, address[19] memory list) = deployedContracts(sys, line);
         for (uint256 i = 0; i < list.length; ++i) {
             uint256 size = list[i].code.length;
             if (size == 0 || size > _SIZE_LIMIT) revert TooLarge(i, size);
