@@ -15,6 +15,8 @@
 
 #[path = "../faults/settlement/audit.rs"]
 mod audit;
+#[path = "../faults/settlement/desk.rs"]
+mod desk;
 #[path = "../faults/settlement/sweep.rs"]
 mod sweep;
 #[path = "../faults/settlement/world.rs"]

@@ -33,6 +33,18 @@ pub fn bitcoin(tool: &str) -> Result<PathBuf> {
     })
 }
 
+/// The bitcoind with the mempool of clusters.
+///
+/// # Errors
+/// When it was not built; the message says how.
+pub fn cluster_bitcoind() -> Result<PathBuf> {
+    let path = root().join(".tools/bitcoind-cluster/bin/bitcoind");
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(eyre!("bitcoind with a cluster mempool is missing: run ./scripts/setup --cluster-node"))
+}
+
 /// A binary of this workspace, next to the one that runs.
 ///
 /// # Errors

@@ -5,7 +5,8 @@ use xtask::devnet::{DevKey, dev_key, write_key};
 
 use super::{
     check_paid_once,
-    world::{POT, World, plain_key},
+    desk::plain_key,
+    world::{POT, World},
 };
 
 async fn gauges(url: &str) -> String {

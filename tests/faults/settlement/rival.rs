@@ -16,7 +16,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use super::world::{World, plain_key};
+use super::{desk::plain_key, world::World};
 
 /// The same payees from the same baton with one sat less of fee, signed with the keys of signers a and b.
 pub async fn cheaper_variant(world: &World, paid: &Transaction) -> Transaction {

@@ -1,11 +1,6 @@
 //! A world to pay in: both dev chains, three signers, two holders with Bitcoin addresses, and the real `settlement`.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    str::FromStr,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Command, str::FromStr, time::Duration};
 
 use alloy::primitives::{Address, U256, aliases::U40};
 use bitcoin::hashes::Hash;
@@ -16,10 +11,12 @@ use evm::bindings::{
 use serde_json::{Value, json};
 use tests::report;
 use xtask::{
-    devnet::{DevKey, Devnet, Options, dev_key, write_key},
-    paths, ports,
+    devnet::{Bitcoind, DevKey, Devnet, Options, dev_key, write_key},
+    paths,
     process::Process,
 };
+
+use super::desk::{PATIENCE, init_signer, run_signer, start_signer, vault, write_config};
 
 /// Whole units: registered, Anya's and Boris's. The rest stays with the primary sale, which has no address.
 pub const UNITS: u64 = 100;
@@ -29,7 +26,6 @@ pub const BORIS: u64 = 12;
 pub const POT: u64 = 1_000_000;
 /// Sats in the first baton: the operator's reserve for miner fees.
 pub const RESERVE: u64 = 1_000_000;
-const PATIENCE: Duration = Duration::from_secs(20);
 const MATURE: u32 = 6;
 
 pub struct World {
@@ -42,6 +38,10 @@ pub struct World {
     pub scripts: [String; 2],
     /// The first baton.
     pub baton: bitcoin::OutPoint,
+    /// The node that settlement and signers speak to, if it is not `net.bitcoin`: one with a cluster mempool.
+    pub peer: Option<Bitcoind>,
+    /// Whether `earn` leaves payouts out of the blocks that it mines.
+    pub apart: bool,
     signers: Vec<Process>,
     // dropped last: the processes above log into it
     _scratch: tempfile::TempDir,
@@ -50,13 +50,24 @@ pub struct World {
 impl World {
     /// Chains, contracts, signers, baton, fee reserve, holders; the first epoch is closed with nothing to pay.
     pub async fn start() -> Self {
+        Self::start_on(false).await
+    }
+
+    /// The same, with settlement on a node with a cluster mempool if `cluster`; blocks are mined by the other one.
+    pub async fn start_on(cluster: bool) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().to_owned();
-        let net = Devnet::start(&dir, Options::default()).await.unwrap();
+        let options = Options::default();
+        let net = Devnet::start(&dir, options.clone()).await.unwrap();
+        let mut peer = None;
+        if cluster {
+            let started = net.bitcoin.start_cluster_peer(&dir, options.first_port, options.genesis);
+            peer = Some(started.await.unwrap());
+        }
         let first = net.deployment.first_epoch.0;
         let keys: Vec<String> = ["a", "b", "c"].map(|name| init_signer(&dir, name)).into();
         let vault = vault(&keys);
-        let config = write_config(&dir, &net, &vault);
+        let config = write_config(&dir, &net, peer.as_ref().unwrap_or(&net.bitcoin), &vault);
         write_key(DevKey::Operator, &dir.join("operator.key")).unwrap();
         let mut signers = Vec::new();
         for name in ["a", "b", "c"] {
@@ -68,6 +79,8 @@ impl World {
             next: first,
             scripts: [String::new(), String::new()],
             baton: bitcoin::OutPoint::null(),
+            peer,
+            apart: false,
             signers,
             dir,
             _scratch: scratch,
@@ -127,7 +140,11 @@ impl World {
         if sats > 0 {
             let treasury = self.address(&["treasury", "1"]);
             let (txid, vout) = self.net.bitcoin.pay(&treasury, sats).await.unwrap();
-            self.net.bitcoin.mine(MATURE).await.unwrap();
+            if self.apart {
+                self.mine_only(&txid).await;
+            } else {
+                self.net.bitcoin.mine(MATURE).await.unwrap();
+            }
             body.receipts = vec![IFleetOracle::Receipt { txid: internal(&txid), vout, sats }];
             body.series[0].pots = vec![IFleetOracle::Piece { workEpoch: epoch, sats }];
         }
@@ -136,6 +153,15 @@ impl World {
         self.net.evm.mine(3).await.unwrap();
         self.next += 1;
         epoch
+    }
+
+    /// Mines blocks of which the first holds this transaction and nothing else; payouts go on waiting.
+    async fn mine_only(&self, txid: &str) {
+        let node = &self.net.bitcoin;
+        let address = node.faucet().call("getnewaddress", json!([])).await.unwrap();
+        for with in [json!([txid]), json!([]), json!([])] {
+            node.call("generateblock", json!([address, with])).await.unwrap();
+        }
     }
 
     /// Runs `settlement run`, halting at a point if one is named, and waits until it is ready.
@@ -243,10 +269,7 @@ impl World {
     /// Removes the whole database.
     pub fn delete_database(&self) {
         for end in ["", "-wal", "-shm"] {
-            let path = self.dir.join(format!("settlement.sqlite{end}"));
-            if path.exists() {
-                std::fs::remove_file(path).unwrap();
-            }
+            let _ = std::fs::remove_file(self.dir.join(format!("settlement.sqlite{end}")));
         }
         assert!(!self.dir.join("settlement.sqlite").exists());
     }
@@ -307,85 +330,4 @@ fn units(whole: u64) -> U256 {
 /// A txid as contracts have it.
 pub fn internal(txid: &str) -> alloy::primitives::B256 {
     bitcoin::Txid::from_str(txid).unwrap().to_byte_array().into()
-}
-
-/// Where the tests keep a signer's key in plain text.
-pub fn plain_key(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("stolen-{name}"))
-}
-
-fn secret(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-}
-
-fn init_signer(dir: &Path, name: &str) -> String {
-    let folder = dir.join(format!("signer-{name}"));
-    std::fs::create_dir(&folder).unwrap();
-    // a key that the tests know too, to play somebody who stole it
-    let key =
-        bitcoin::bip32::Xpriv::new_master(bitcoin::Network::Regtest, name.as_bytes()).unwrap();
-    secret(&folder.join("key"), &key.to_string());
-    secret(&plain_key(dir, name), &key.to_string());
-    secret(&folder.join("passphrase"), &format!("the passphrase of {name}"));
-    let output = Command::new(paths::ours("signer").unwrap())
-        .args(["encrypt", "--dir"])
-        .arg(&folder)
-        .arg("--passphrase-file")
-        .arg(folder.join("passphrase"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn vault(keys: &[String]) -> String {
-    let list = |branch: u32| {
-        let keys: Vec<String> = keys.iter().map(|key| format!("{key}/{branch}/*")).collect();
-        format!("wsh(sortedmulti(2,{}))", keys.join(","))
-    };
-    format!("[vault]\nbaton = {:?}\ntreasury = {:?}\n", list(0), list(1))
-}
-
-async fn start_signer(dir: &Path, net: &Devnet, vault: &str, name: &str) -> Process {
-    let config = dir.join(format!("signer-{name}.toml"));
-    let url = &net.evm.url;
-    let text = format!(
-        "dir = \"signer-{name}\"\npassphrase_file = \"signer-{name}/passphrase\"\nsocket = \"{name}.sock\"\nnetwork = \"regtest\"\n\
-         deployment = {:?}\n[evm]\nrpc = [{url:?}, {url:?}]\n{vault}\
-         [limits]\nmax_fee_sats = 50000\nmax_fee_rate = 10000\n",
-        net.deployment_path
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut process = run_signer(dir, name);
-    process.line("ready signer", PATIENCE).await.unwrap();
-    process
-}
-
-fn run_signer(dir: &Path, name: &str) -> Process {
-    let mut command = Command::new(paths::ours("signer").unwrap());
-    command.args(["run", "--config"]).arg(dir.join(format!("signer-{name}.toml")));
-    Process::spawn(&format!("signer-{name}"), &mut command, dir).unwrap()
-}
-
-fn write_config(dir: &Path, net: &Devnet, vault: &str) -> PathBuf {
-    let url = &net.evm.url;
-    let port = ports::any().unwrap();
-    let mut text = format!(
-        "database = \"settlement.sqlite\"\nlisten = \"127.0.0.1:{port}\"\nnetwork = \"regtest\"\n\
-         poll_ms = 40\ndeployment = {:?}\n[evm]\nrpc = [{url:?}, {url:?}]\n\
-         key_file = \"operator.key\"\n[bitcoin]\nrpc = {:?}\ncookie_file = {:?}\n\
-         birthday_height = 100\nconfirmations = 6\nfunding_confirmations = 3\n{vault}\
-         reserve_index = 0\nlookahead = 20\nthreshold = 2\n[policy]\nmin_pay = 10000\n\
-         min_baton = 10000\ndefer_after_epochs = 3\nmax_batch_bytes = 75000\n\
-         max_funding_inputs = 50\nconfirm_within_blocks = 6\nfallback_fee_rate = 2000\n\
-         min_fee_rate = 1000\nmax_fee_rate = 10000\n",
-        net.deployment_path, net.bitcoin.url, net.bitcoin.cookie
-    );
-    for name in ["a", "b", "c"] {
-        text.push_str(&format!("[[signers]]\nname = {name:?}\nsocket = \"{name}.sock\"\n"));
-    }
-    let path = dir.join("settlement.toml");
-    std::fs::write(&path, text).unwrap();
-    path
 }

@@ -30,14 +30,48 @@ impl Bitcoind {
     /// # Errors
     /// When bitcoind is missing or does not come up.
     pub async fn start(dir: &Path, name: &str, first_port: u16, time: u64) -> Result<Self> {
+        let mut command = Command::new(paths::bitcoin("bitcoind")?);
+        command.args(["-listen=0", "-fallbackfee=0.00001"]);
+        Self::launch(command, dir, name, first_port, time).await
+    }
+
+    /// Starts a node with the mempool of clusters (Bitcoin Core 31; it has no wallet) and has `self` connect to it: what
+    /// one of them is told, the other hears at once. Its clock stands at `time`.
+    ///
+    /// # Errors
+    /// When it was not built (the message says how), or the two do not meet.
+    pub async fn start_cluster_peer(&self, dir: &Path, first_port: u16, time: u64) -> Result<Self> {
+        let peers = ports::free_from(first_port.saturating_add(150))?;
+        let mut command = Command::new(paths::cluster_bitcoind()?);
+        command.arg(format!("-bind=127.0.0.1:{peers}")).arg("-whitelist=noban@127.0.0.1");
+        command.args(["-listenonion=0", "-dnsseed=0", "-fixedseeds=0"]);
+        let peer = Self::launch(command, dir, "bitcoin-cluster", first_port, time).await?;
+        self.call("addnode", json!([format!("127.0.0.1:{peers}"), "add"])).await?;
+        let height = self.height().await?;
+        for _ in 0..300 {
+            if peer.height().await? == height {
+                return Ok(peer);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(eyre!("the two nodes do not meet within 30 s:\n{}", peer.process.tail()))
+    }
+
+    async fn launch(
+        mut command: Command,
+        dir: &Path,
+        name: &str,
+        first_port: u16,
+        time: u64,
+    ) -> Result<Self> {
         let data = dir.join(name);
         std::fs::create_dir_all(&data)?;
         let port = ports::free_from(first_port.saturating_add(100))?;
-        let mut command = Command::new(paths::bitcoin("bitcoind")?);
         command.arg("-regtest").arg(format!("-datadir={}", data.display()));
         command.arg(format!("-rpcport={port}")).arg(format!("-mocktime={time}"));
-        command.args(["-server=1", "-listen=0", "-txindex=1", "-fallbackfee=0.00001"]);
         command.args([
+            "-server=1",
+            "-txindex=1",
             "-printtoconsole=0",
             "-debuglogfile=debug.log",
             "-dbcache=64",
