@@ -65,6 +65,11 @@ contract Deploy {
     error WrongPrediction(address expected, address found);
     /// @notice On a production chain parameters wait 72 hours, and the guardian is not the operator.
     error UnsafeRoles(uint256 delay, address operator, address guardian);
+    /// @notice On a production chain the first-loss account holds at least 30 % of a pool's LP shares: below that, other
+    /// LPs lose more than 2 % in a crash (docs/crashes.md).
+    error UnsafePool(uint256 series, uint256 firstLossPpm, uint256 least);
+    /// @notice On a production chain the registrar vouches for its machines with money.
+    error UnsafeBond(uint256 registrar);
 
     event Log(string message);
 
@@ -72,6 +77,8 @@ contract Deploy {
     uint64 public constant OPERATOR = 1;
     uint64 public constant GUARDIAN = 2;
     uint64 public constant PARAMETERS = 3;
+
+    uint256 public constant LEAST_FIRST_LOSS = 300_000;
 
     bool public constant IS_SCRIPT = true;
     System internal _system;
@@ -93,7 +100,7 @@ contract Deploy {
 
     /// @notice The deployment itself, by `deployer`; also used by tests.
     function deploy(string memory json, address deployer) public {
-        _checkRoles(json);
+        if (Production.isProduction(block.chainid)) _checkProduction(json);
         _core(json, deployer);
         for (uint256 i = 0; _VM.keyExistsJson(json, _at(i, ".symbol")); ++i) {
             _series(json, i);
@@ -268,16 +275,20 @@ contract Deploy {
 
     /* ROLES */
 
-    /// @dev The deployer acts as administrator until here, and hands over to the operator.
-    function _checkRoles(string memory json) private view {
+    function _checkProduction(string memory json) private view {
         address operator = _VM.parseJsonAddress(json, ".operator");
         address guardian = _VM.parseJsonAddress(json, ".guardian");
         uint256 delay = _VM.parseJsonUint(json, ".roleDelaySeconds");
-        if (Production.isProduction(block.chainid) && (delay < 72 hours || operator == guardian)) {
-            revert UnsafeRoles(delay, operator, guardian);
+        if (delay < 72 hours || operator == guardian) revert UnsafeRoles(delay, operator, guardian);
+        uint256 registrar = _VM.parseJsonUint(json, ".bond.registrar");
+        if (registrar == 0) revert UnsafeBond(registrar);
+        for (uint256 i = 0; _VM.keyExistsJson(json, _at(i, ".symbol")); ++i) {
+            uint256 part = _uint(json, i, ".pool.firstLossPpm");
+            if (part < LEAST_FIRST_LOSS) revert UnsafePool(i + 1, part, LEAST_FIRST_LOSS);
         }
     }
 
+    /// @dev The deployer acts as administrator until here, and hands over to the operator.
     function _roles(string memory json, address deployer) private {
         System storage s = _system;
         AccessManager manager = AccessManager(s.accessManager);

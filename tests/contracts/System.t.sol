@@ -3,7 +3,10 @@ pragma solidity ^0.8.28;
 
 import {AccessManager} from "@openzeppelin/contracts/access/manager/AccessManager.sol";
 import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessManager.sol";
+import {BuybackPool} from "../../contracts/BuybackPool.sol";
+import {DemoQuote} from "../../contracts/DemoQuote.sol";
 import {FairValue} from "../../contracts/FairValue.sol";
+import {IBuybackPool} from "../../contracts/interfaces/IBuybackPool.sol";
 import {IFairValue} from "../../contracts/interfaces/IFairValue.sol";
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
 import {IFleetOracle} from "../../contracts/interfaces/IFleetOracle.sol";
@@ -94,6 +97,31 @@ contract SystemTest is Fixture {
         vm.chainId(1);
         refuses(Deploy.UnsafeRoles.selector);
         script.deploy(json, address(script));
+    }
+
+    /// What an operator starts from is what the script takes on a production chain, and each weakening of it is refused.
+    function test_productionConfiguration() public {
+        string memory json = vm.readFile("scripts/deploy/production.example.json");
+        Deploy script = new Deploy();
+        vm.chainId(1);
+        refuses(Deploy.UnsafePool.selector);
+        script.deploy(vm.replace(json, "\"firstLossPpm\": 300000", "\"firstLossPpm\": 299999"), address(script));
+        refuses(Deploy.UnsafeBond.selector);
+        script.deploy(vm.replace(json, "\"registrar\": 250000000000", "\"registrar\": 0"), address(script));
+        refuses(Deploy.UnsafeRoles.selector);
+        script.deploy(vm.replace(json, "259200", "259199"), address(script));
+        script.deploy(json, address(script));
+        BuybackPool pool = script.line(0).pool;
+        assertEq(pool.firstLossPpm(), 300_000, "first loss");
+        assertTrue(!script.system().bitcoinRelay.noRetarget(), "retargets");
+
+        vm.etch(pool.quoteToken(), sys.quote.code);
+        vm.startPrank(_alice);
+        DemoQuote(pool.quoteToken()).mint(_alice, 1e6);
+        DemoQuote(pool.quoteToken()).approve(address(pool), 1e6);
+        refuses(IBuybackPool.FirstLossTooSmall.selector);
+        pool.deposit(1e6);
+        vm.stopPrank();
     }
 
     /// Σ balance-seconds is backed units x seconds, wherever the units are.

@@ -6,7 +6,7 @@ import {Deploy} from "../../../scripts/deploy/Deploy.s.sol";
 /// @notice Every contract of a deployment that has a function which changes anything, by name; of the demo's money none.
 function deployedContracts(Deploy.System memory sys, Deploy.Line memory line)
     view
-    returns (string[19] memory names, address[19] memory at)
+    returns (string[19] memory names, address[19] memory list)
 {
     names = [
         "SeriesRegistry",
@@ -29,7 +29,7 @@ function deployedContracts(Deploy.System memory sys, Deploy.Line memory line)
         "LpShare",
         "QueueClaim"
     ];
-    at = [
+    list = [
         address(sys.seriesRegistry),
         address(sys.primarySale),
         address(sys.positionMarket),
