@@ -17,7 +17,7 @@ install_cluster_node() {
     grep -oE "\"manifest_path\":\"[^\"]*libbitcoinkernel-sys-$version/Cargo.toml\"" | head -1 | cut -d'"' -f4)
   [ -n "$source" ] || die "cargo did not bring libbitcoinkernel-sys $version, which carries the node's source"
   cmake -S "$(dirname "$source")/bitcoin" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DBUILD_DAEMON=ON -DENABLE_WALLET=OFF \
-    -DENABLE_IPC=OFF -DWITH_ZMQ=OFF -DBUILD_TESTS=OFF -DBUILD_CLI=OFF -DBUILD_TX=OFF -DBUILD_UTIL=OFF -DINSTALL_MAN=OFF
+    -DENABLE_IPC=OFF -DWITH_EMBEDDED_ASMAP=OFF -DWITH_ZMQ=OFF -DBUILD_TESTS=OFF -DBUILD_CLI=OFF -DBUILD_TX=OFF -DBUILD_UTIL=OFF -DINSTALL_MAN=OFF
   cmake --build "$work/build" --target bitcoind --parallel "$(nproc)"
   mkdir -p "$prefix/bin"
   strip -o "$prefix/bin/bitcoind.new" "$work/build/bin/bitcoind"

@@ -243,8 +243,8 @@ impl<R: Rim> Engine<R> {
             State::Confirmed(confirmed) => self.prove(epoch, confirmed).await?,
             State::Proven(_) | State::Closed(_) => false,
         };
-        if moved && let Some(state) = self.store.state(epoch).await? {
-            info!(epoch = epoch.0, from = before, "{}", state.name());
+        if moved && let Some(phase) = self.store.phase(epoch).await? {
+            info!(epoch = epoch.0, from = before, "{phase}");
         }
         Ok(moved)
     }

@@ -121,6 +121,10 @@ impl Story {
         self.store.put_state(EpochId(self.epoch), &state).await.unwrap();
         assert_eq!(self.store.balances().await.unwrap(), before);
         self.store.audit_books().await.unwrap();
+        // on disk it is what it is in memory, under its name of now
+        let (epoch, kept) = (EpochId(self.epoch), Some(state));
+        assert_eq!(self.store.stored(epoch).await.unwrap(), kept);
+        assert_eq!(self.store.state(epoch).await.unwrap(), kept);
     }
 
     async fn balance(&self, account: Account) -> i64 {

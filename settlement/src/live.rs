@@ -261,6 +261,10 @@ impl Book for Store {
         self.state(epoch).await
     }
 
+    async fn phase(&self, epoch: EpochId) -> Result<Option<String>, Error> {
+        self.phase(epoch).await
+    }
+
     async fn put_state(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
         self.put_state(epoch, state).await
     }

@@ -134,6 +134,8 @@ pub trait Bitcoin {
 )]
 pub trait Book {
     async fn state(&self, epoch: EpochId) -> Result<Option<State>, Error>;
+    /// Name of the epoch's state.
+    async fn phase(&self, epoch: EpochId) -> Result<Option<String>, Error>;
     async fn put_state(&self, epoch: EpochId, state: &State) -> Result<(), Error>;
     async fn put_leaves(
         &self,

@@ -151,6 +151,53 @@ impl State {
         }
     }
 
+    /// Whether the epoch stays in it.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        matches!(self, Self::Closed(_) | Self::Proven(_))
+    }
+
+    /// Whether both hold the same and differ in nothing but their name.
+    #[must_use]
+    pub fn same_data(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Allocated(mine) | Self::Committed(mine) | Self::Closed(mine),
+                Self::Allocated(theirs) | Self::Committed(theirs) | Self::Closed(theirs),
+            ) => mine == theirs,
+            (Self::Signed(mine) | Self::Sent(mine), Self::Signed(theirs) | Self::Sent(theirs)) => {
+                mine == theirs
+            }
+            (
+                Self::Confirmed(mine) | Self::Proven(mine),
+                Self::Confirmed(theirs) | Self::Proven(theirs),
+            ) => mine == theirs,
+            (mine, theirs) => mine == theirs,
+        }
+    }
+
+    /// The same data in the state of this name; `None` if that state holds other data.
+    #[must_use]
+    pub fn renamed(self, name: &str) -> Option<Self> {
+        Some(match (self, name) {
+            (Self::Allocated(it) | Self::Committed(it) | Self::Closed(it), "allocated") => {
+                Self::Allocated(it)
+            }
+            (Self::Allocated(it) | Self::Committed(it) | Self::Closed(it), "committed") => {
+                Self::Committed(it)
+            }
+            (Self::Allocated(it) | Self::Committed(it) | Self::Closed(it), "closed") => {
+                Self::Closed(it)
+            }
+            (Self::Signed(it) | Self::Sent(it), "signed") => Self::Signed(it),
+            (Self::Signed(it) | Self::Sent(it), "sent") => Self::Sent(it),
+            (Self::Confirmed(it) | Self::Proven(it), "confirmed") => Self::Confirmed(it),
+            (Self::Confirmed(it) | Self::Proven(it), "proven") => Self::Proven(it),
+            (state, name) if state.name() == name => state,
+            _ => return None,
+        })
+    }
+
     /// The intent, from `Allocated` on.
     #[must_use]
     pub const fn intent(&self) -> Option<&Intent> {

@@ -3,7 +3,11 @@
 
 pub mod answers;
 
-use std::{collections::BTreeSet, fs::File};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use alloy::hex;
 use bitcoin::{Transaction, consensus::encode};
@@ -28,6 +32,9 @@ pub use wallet::{BitcoinNews, Marked};
 pub struct Store {
     pool: AnyPool,
     _lock: Option<File>,
+    /// States of unfinished epochs as the one writer last wrote them: a payout of many thousands is not decoded again
+    /// for each step. `None` where another process writes.
+    written: Option<Mutex<BTreeMap<EpochId, State>>>,
 }
 
 impl Store {
@@ -38,7 +45,7 @@ impl Store {
     pub async fn open(database: &Database) -> Result<Self, Error> {
         let (pool, lock) = database.open(false).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool, _lock: lock })
+        Ok(Self { pool, _lock: lock, written: Some(Mutex::default()) })
     }
 
     /// Opens the database for reading beside a running process.
@@ -47,7 +54,7 @@ impl Store {
     /// When the file is not there or cannot be read.
     pub async fn read(database: &Database) -> Result<Self, Error> {
         let (pool, _) = database.open(true).await?;
-        Ok(Self { pool, _lock: None })
+        Ok(Self { pool, _lock: None, written: None })
     }
 
     /// A database transaction.
@@ -60,11 +67,59 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn state(&self, epoch: EpochId) -> Result<Option<State>, Error> {
-        let row = sqlx::query("SELECT data FROM epochs WHERE epoch = $1")
+        if let Some(state) = self.written().and_then(|written| written.get(&epoch).cloned()) {
+            return Ok(Some(state));
+        }
+        self.stored(epoch).await
+    }
+
+    /// The epoch's state as the database has it, whatever this process remembers.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn stored(&self, epoch: EpochId) -> Result<Option<State>, Error> {
+        let row = sqlx::query("SELECT state, data FROM epochs WHERE epoch = $1")
             .bind(i64::from(epoch.0))
             .fetch_optional(&self.pool)
             .await?;
-        row.map(|row| from_json(&row.get::<String, _>(0))).transpose()
+        row.map(|row| read_state(epoch, &row, 0)).transpose()
+    }
+
+    /// The name of the epoch's state.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn phase(&self, epoch: EpochId) -> Result<Option<String>, Error> {
+        let row = sqlx::query("SELECT state FROM epochs WHERE epoch = $1");
+        let row = row.bind(i64::from(epoch.0)).fetch_optional(&self.pool).await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    fn written(&self) -> Option<MutexGuard<'_, BTreeMap<EpochId, State>>> {
+        self.written.as_ref().map(|map| map.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Writes a state in a transaction that has written what belongs to it, and commits. What is remembered of the epoch
+    /// goes first: whether a commit that failed is on disk, only the database knows.
+    async fn commit(
+        &self,
+        mut tx: Tx<'static, Any>,
+        epoch: EpochId,
+        state: &State,
+    ) -> Result<(), Error> {
+        let before = self.written().and_then(|mut written| written.remove(&epoch));
+        if before.is_some_and(|before| before.same_data(state)) {
+            write_name(&mut tx, epoch, state).await?;
+        } else {
+            write_state(&mut tx, epoch, state).await?;
+        }
+        // the books follow every state in the transaction that writes it
+        follow(&mut tx, epoch, state).await?;
+        tx.commit().await?;
+        if let (Some(mut written), false) = (self.written(), state.is_last()) {
+            written.insert(epoch, state.clone());
+        }
+        Ok(())
     }
 
     /// Every epoch and its state, ascending.
@@ -72,11 +127,13 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn states(&self) -> Result<Vec<(EpochId, State)>, Error> {
-        let rows = sqlx::query("SELECT epoch, data FROM epochs ORDER BY epoch");
+        let rows = sqlx::query("SELECT epoch, state, data FROM epochs ORDER BY epoch");
         let rows = rows.fetch_all(&self.pool).await?;
-        let read =
-            |row: AnyRow| Ok((EpochId(number(&row, 0)?), from_json(&row.get::<String, _>(1))?));
-        rows.into_iter().map(read).collect()
+        let read = |row: &AnyRow| {
+            let epoch = EpochId(number(row, 0)?);
+            Ok((epoch, read_state(epoch, row, 1)?))
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Epochs that still need something done, ascending.
@@ -113,9 +170,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn put_state(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        write_state(&mut tx, epoch, state).await?;
-        Ok(tx.commit().await?)
+        self.commit(self.begin().await?, epoch, state).await
     }
 
     /// Writes a state with the epoch's leaves and what they come to.
@@ -139,8 +194,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         put_figures(&mut tx, epoch, figures).await?;
-        write_state(&mut tx, epoch, state).await?;
-        Ok(tx.commit().await?)
+        self.commit(tx, epoch, state).await
     }
 
     /// Leaves of an epoch, account ascending.
@@ -177,8 +231,7 @@ impl Store {
             .bind(encode::serialize_hex(creator))
             .execute(&mut *tx)
             .await?;
-        write_state(&mut tx, epoch, state).await?;
-        Ok(tx.commit().await?)
+        self.commit(tx, epoch, state).await
     }
 
     /// The newest planned baton and the transaction that creates it; `None` before the first payout.
@@ -203,8 +256,25 @@ async fn write_state(tx: &mut Tx<'_, Any>, epoch: EpochId, state: &State) -> Res
         .bind(to_json(state)?)
         .execute(&mut **tx)
         .await?;
-    // the books follow every state in the transaction that writes it
-    follow(tx, epoch, state).await
+    Ok(())
+}
+
+/// For a state that holds what the one before it held: a payout of many thousands is written once.
+async fn write_name(tx: &mut Tx<'_, Any>, epoch: EpochId, state: &State) -> Result<(), Error> {
+    let renamed = sqlx::query("UPDATE epochs SET state = $2 WHERE epoch = $1");
+    let renamed = renamed.bind(i64::from(epoch.0)).bind(state.name()).execute(&mut **tx).await?;
+    if renamed.rows_affected() != 1 {
+        return Err(Error::Damaged(format!("epoch {epoch} has left the database")));
+    }
+    Ok(())
+}
+
+/// The state of the name in a column, with the data in the next; the data may still have the name of an earlier one.
+fn read_state(epoch: EpochId, row: &AnyRow, column: usize) -> Result<State, Error> {
+    let name: String = row.get(column);
+    let data: State = from_json(&row.get::<String, _>(column.saturating_add(1)))?;
+    let other = || Error::Damaged(format!("epoch {epoch} is called {name} and holds other data"));
+    data.renamed(&name).ok_or_else(other)
 }
 
 /// A number that fits 32 bits.

@@ -39,6 +39,7 @@ pub struct World {
     /// The first baton.
     pub baton: bitcoin::OutPoint,
     /// The node that settlement and signers speak to, if it is not `net.bitcoin`: one with a cluster mempool.
+    #[allow(dead_code, reason = "`tests/nodes` asks it")]
     pub peer: Option<Bitcoind>,
     /// Whether `earn` leaves payouts out of the blocks that it mines.
     pub apart: bool,

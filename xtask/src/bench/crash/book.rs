@@ -61,9 +61,14 @@ impl Book for SimBook {
     async fn state(&self, epoch: EpochId) -> Result<Option<State>, Error> {
         let state = self.disk.borrow().states.get(&epoch.0).cloned();
         if let Some(real) = &self.real {
-            assert_eq!(real.state(epoch).await?, state, "the real store has another state");
+            assert_eq!(real.stored(epoch).await?, state, "the real store has another state");
         }
         Ok(state)
+    }
+
+    async fn phase(&self, epoch: EpochId) -> Result<Option<String>, Error> {
+        let disk = self.disk.borrow();
+        Ok(disk.states.get(&epoch.0).map(|state| state.name().to_owned()))
     }
 
     async fn put_state(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
