@@ -68,6 +68,8 @@ pub mod exhibit;
 
 pub mod retrace;
 
+pub mod rulings;
+
 pub mod dry_run;
 
 pub mod export;
