@@ -68,6 +68,8 @@ pub mod exhibit;
 
 pub mod retrace;
 
+pub mod rulings;
+
 pub mod dry_run;
 
 pub mod export;
@@ -85,6 +87,8 @@ pub mod doctor;
 pub mod signer;
 
 pub mod script;
+
+pub mod ownership;
 
 pub mod config;
 

@@ -14,6 +14,7 @@
 mod audit;
 mod court;
 mod desk;
+mod holders;
 mod operator;
 mod rival;
 #[allow(dead_code, reason = "the large sweep, `tests/crash`, uses the rest")]

@@ -14,6 +14,7 @@ use crate::{
     court::{Court, Moved},
     encode,
     history::{History, ScriptChange},
+    progress::Progress,
     replay::Replay,
 };
 
@@ -70,7 +71,9 @@ pub fn keep(
     history: &History,
     replays: &Replays,
     deployment: &Deployment,
+    progress: &Progress,
 ) -> Result<Vec<Page>, Error> {
+    let all = u64::try_from(history.commits.len()).unwrap_or(u64::MAX);
     let court = Court::of(history)?;
     let mut accounts: BTreeMap<Address, Account> = BTreeMap::new();
     let mut pages = Vec::new();
@@ -126,6 +129,7 @@ pub fn keep(
             page = told;
         }
         pages.push(page);
+        progress.step("epoch", u64::try_from(pages.len()).unwrap_or(u64::MAX), all);
     }
     Ok(pages)
 }

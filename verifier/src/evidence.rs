@@ -8,7 +8,7 @@ use domain::{
     journal::{Head, Line},
 };
 
-use crate::Error;
+use crate::{Error, cache::Cache};
 
 /// Lines asked for at once over HTTP.
 const PAGE: usize = 1_000;
@@ -33,39 +33,81 @@ impl Source {
         }
     }
 
-    /// The journal as bytes: one line of JSON a record.
+    /// The journal as bytes: one line of JSON a record. Pages that were kept are used as far as their lines are one chain
+    /// of hashes and its end is what is published at that place now.
     ///
     /// # Errors
     /// When it is missing or does not answer.
-    pub async fn fetch(&self) -> Result<Vec<u8>, Error> {
+    pub async fn fetch(&self, kept: Option<&Cache>) -> Result<Vec<u8>, Error> {
         match self {
             Self::Folder(folder) => {
                 let path = folder.join("journal.jsonl");
                 std::fs::read(&path).map_err(|error| Error::file(&path, error))
             }
-            Self::Url(url) => fetch_pages(url).await,
+            Self::Url(url) => fetch_pages(url, kept).await,
         }
     }
 }
 
-async fn fetch_pages(url: &str) -> Result<Vec<u8>, Error> {
+async fn fetch_pages(url: &str, kept: Option<&Cache>) -> Result<Vec<u8>, Error> {
     let http = reqwest::Client::new();
-    let (mut bytes, mut from) = (Vec::new(), 0_usize);
+    let mut lines = match kept {
+        Some(kept) => kept_pages(&http, url, kept).await?,
+        None => Vec::new(),
+    };
     loop {
-        let page = format!("{url}/journal?from={from}&limit={PAGE}");
-        let fail = |why: String| Error::Node { who: page.clone(), doing: "journal".into(), why };
-        let answer = http.get(&page).send().await.map_err(|error| fail(error.to_string()))?;
-        let text = answer.text().await.map_err(|error| fail(error.to_string()))?;
-        let lines = lines_of(&text).map_err(fail)?;
-        if lines.is_empty() {
-            return Ok(bytes);
+        let from = lines.len();
+        let page = page(&http, url, from, PAGE).await?;
+        if page.is_empty() {
+            break;
         }
-        from = from.saturating_add(lines.len());
-        for line in lines {
-            bytes.extend_from_slice(line.as_bytes());
-            bytes.push(b'\n');
+        if let (Some(kept), Ok(bytes)) = (kept, serde_json::to_vec(&page)) {
+            kept.put("journal", &name(url, from), &bytes);
         }
+        lines.extend(page);
     }
+    Ok(lines.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect())
+}
+
+async fn page(
+    http: &reqwest::Client,
+    url: &str,
+    from: usize,
+    limit: usize,
+) -> Result<Vec<String>, Error> {
+    let page = format!("{url}/journal?from={from}&limit={limit}");
+    let fail = |why: String| Error::Node { who: page.clone(), doing: "journal".into(), why };
+    let answer = http.get(&page).send().await.map_err(|error| fail(error.to_string()))?;
+    let text = answer.text().await.map_err(|error| fail(error.to_string()))?;
+    lines_of(&text).map_err(fail)
+}
+
+fn name(url: &str, from: usize) -> Vec<u8> {
+    format!("{url} {from}").into_bytes()
+}
+
+/// Lines of pages that were read before: a chain by their hashes, whose last line is published at its place now.
+async fn kept_pages(http: &reqwest::Client, url: &str, kept: &Cache) -> Result<Vec<String>, Error> {
+    let (mut lines, mut head): (Vec<String>, _) = (Vec::new(), Head::default());
+    while let Some(bytes) = kept.get("journal", &name(url, lines.len())) {
+        let page: Vec<String> = serde_json::from_slice(&bytes).unwrap_or_default();
+        let follows = |text: &String| {
+            let line = serde_json::from_str::<Line>(text);
+            line.is_ok_and(|line| head.follow(&line).is_ok())
+        };
+        if page.is_empty() || !page.iter().all(follows) {
+            kept.distrust("journal");
+            return Ok(Vec::new());
+        }
+        lines.extend(page);
+    }
+    let Some(last) = lines.len().checked_sub(1) else { return Ok(lines) };
+    let now = page(http, url, last, 1).await?;
+    if now.first() == lines.last() {
+        return Ok(lines);
+    }
+    tracing::warn!(line = last, "the published journal has changed: it is read again");
+    Ok(Vec::new())
 }
 
 /// A page is lines of JSON, an array of records, or an object with such an array under `lines`.

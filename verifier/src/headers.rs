@@ -2,13 +2,19 @@
 
 use std::collections::HashMap;
 
-use bitcoin::{BlockHash, block::Header, consensus::deserialize};
+use bitcoin::{
+    BlockHash,
+    block::Header,
+    consensus::{deserialize, serialize},
+};
 use serde_json::{Value, json};
 
 use crate::{Error, header, rpc::Rpc};
 
 /// Headers fetched at once.
 const BATCH: u64 = 2_048;
+/// Bytes of a header.
+const HEADER: usize = 80;
 /// Header times may run against the order of blocks by less than this many blocks.
 const SLACK: u64 = 12;
 
@@ -46,15 +52,23 @@ impl Headers {
         let first = (wanted / header::PERIOD).saturating_sub(1) * header::PERIOD;
         let mut headers = Self { first, tip, ..Self::default() };
         let mut start = first;
+        for header in kept(rpc, first, tip).await? {
+            headers.push(header, difficulty);
+            start = start.saturating_add(1);
+        }
         while start <= tip {
             let end = tip.min(start.saturating_add(BATCH - 1));
-            for header in fetch(rpc, start, end).await? {
-                headers.push(header, difficulty);
+            let (run, faults) = (fetch(rpc, start, end).await?, headers.faults.len());
+            for header in &run {
+                headers.push(*header, difficulty);
             }
-            if tip.saturating_sub(first) > 2 * BATCH {
-                tracing::info!(height = end, tip, "bitcoin headers");
+            if let (Some(kept), true) = (rpc.kept(), headers.faults.len() == faults) {
+                let bytes: Vec<u8> = run.iter().flat_map(serialize).collect();
+                kept.put("headers", &start.to_be_bytes(), &bytes);
             }
             start = end.saturating_add(1);
+            let (done, all) = (start.saturating_sub(first), tip.saturating_sub(first));
+            rpc.progress().step("Bitcoin header", done, all.saturating_add(1));
         }
         Ok(headers)
     }
@@ -111,6 +125,48 @@ impl Headers {
         let first = place(from).saturating_sub(SLACK).max(self.first);
         first..=place(until).saturating_add(SLACK).min(self.tip)
     }
+}
+
+/// Headers from `first` on that were read before: a chain by their hashes, which ends in a block that the node has at
+/// that height now.
+async fn kept(rpc: &Rpc, first: u64, tip: u64) -> Result<Vec<Header>, Error> {
+    let Some(kept) = rpc.kept() else { return Ok(Vec::new()) };
+    let (mut list, mut ends): (Vec<Header>, Vec<usize>) = (Vec::new(), Vec::new());
+    let height = |count: usize| first.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    while let Some(bytes) = kept.get("headers", &height(list.len()).to_be_bytes()) {
+        let run: Option<Vec<Header>> =
+            bytes.chunks(HEADER).map(|bytes| deserialize(bytes).ok()).collect();
+        let run = run.filter(|run| !run.is_empty() && follow(list.last(), run));
+        let Some(run) = run else {
+            kept.distrust("headers");
+            break;
+        };
+        list.extend(run);
+        ends.push(list.len());
+    }
+    ends.retain(|end| height(*end) <= tip.saturating_add(1));
+    // the longest part of it that ends in a block of the node's chain
+    let (mut good, mut open) = (0, ends.len());
+    while good < open {
+        let middle = good.saturating_add(open).div_ceil(2);
+        let end = middle.checked_sub(1).and_then(|at| ends.get(at)).copied().unwrap_or_default();
+        let Some(last) = end.checked_sub(1).and_then(|at| list.get(at)) else { break };
+        let at = height(end).saturating_sub(1);
+        if rpc.one("getblockhash", json!([at])).await? == json!(last.block_hash()) {
+            good = middle;
+        } else {
+            tracing::warn!(height = at, "this block has changed: it is read again");
+            open = middle.saturating_sub(1);
+        }
+    }
+    list.truncate(good.checked_sub(1).and_then(|at| ends.get(at)).copied().unwrap_or_default());
+    Ok(list)
+}
+
+/// Whether each of a run follows from the one before it.
+fn follow(before: Option<&Header>, run: &[Header]) -> bool {
+    let before = before.into_iter().chain(run);
+    before.clone().zip(before.skip(1)).all(|(a, b)| b.prev_blockhash == a.block_hash())
 }
 
 async fn fetch(rpc: &Rpc, start: u64, end: u64) -> Result<Vec<Header>, Error> {

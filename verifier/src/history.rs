@@ -125,12 +125,13 @@ impl History {
             deployment.hash_proof,
         ]);
         let logs = chain.logs(&addresses, deployment.block).await?;
-        let blocks: BTreeSet<u64> = logs.iter().filter_map(|log| log.block_number).collect();
-        let heads = chain.heads(blocks).await?;
+        let named = logs.list.iter();
+        let named = named.filter_map(|log| Some((log.block_number?, log.block_hash?)));
+        let heads = chain.times(&named.collect(), logs.kept).await?;
         let tokens: BTreeSet<Address> =
             deployment.series.iter().flat_map(|s| [s.unit, s.lp_share, s.claim_token]).collect();
         let mut history = Self::default();
-        for log in logs {
+        for log in logs.list {
             let block = log.block_number.unwrap_or_default();
             let (time, hash) = heads
                 .get(&block)

@@ -3,7 +3,7 @@
 //! What flows in: JSON-RPC answers of an EVM node and of a Bitcoin node, the deployment's addresses, and, if given, the
 //! published evidence and this source. What flows out: a [`Verdict`] per check.
 //!
-//! It never signs, sends or stores anything, trusts no indexer, and shares no allocation, plan or encoding code with
+//! It never signs or sends anything, stores nothing but a cache in a folder that it is given, trusts no indexer, and shares no allocation, plan or encoding code with
 //! settlement: the two are written apart, and tied only by `docs/LEDGER.md` and the golden vectors.
 //!
 //! Modules, in reading order.
@@ -13,6 +13,10 @@ pub use error::Error;
 
 mod verdict;
 pub use verdict::{CheckId, Findings, Outcome, Report, Verdict};
+
+pub mod progress;
+
+pub mod cache;
 
 pub mod rpc;
 

@@ -1,6 +1,6 @@
 //! `verify`: recomputes every epoch from an EVM node and a Bitcoin node, and says what is true.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
 
 use alloy::primitives::Address;
 use clap::Parser;
@@ -8,9 +8,11 @@ use evm::Deployment;
 use eyre::Result;
 use serde_json::json;
 use verifier::{
+    cache::{self, Cache},
     checks,
     evidence::Source,
     holder,
+    progress::Progress,
     rpc::Rpc,
     tamper,
     world::{Declared, Sources, World},
@@ -19,7 +21,7 @@ use verifier::{
 /// Recomputes what the ledger claims, from the two public chains, with nobody's help.
 ///
 /// Each check prints passed, failed (with what was found) or not checked (with the reason). The exit code is 0 if no
-/// check failed, 1 otherwise. Nothing is signed, sent or stored.
+/// check failed, 1 otherwise. Nothing is signed or sent, and nothing stored unless `--cache` names a folder for it.
 #[derive(Debug, Parser)]
 #[command(name = "verify", version)]
 struct Args {
@@ -57,6 +59,15 @@ struct Args {
     #[arg(long, value_name = "CHECK", num_args = 0..=1, default_missing_value = "0",
           value_parser = clap::value_parser!(u8).range(0..=14), conflicts_with = "account")]
     tamper: Option<u8>,
+    /// Keep what is read of both chains in this folder: a second run, or one after a killed run, goes on where it stopped.
+    /// What is kept is used only while both nodes still have the blocks that it hangs on, and read again if it was
+    /// damaged; contract state, tips and unspent outputs are asked anew each time. If a check fails, run without it once:
+    /// the logs are as the node of that time told them
+    #[arg(long, value_name = "DIR", conflicts_with = "tamper")]
+    cache: Option<PathBuf>,
+    /// Say on stderr how far the run has come (epoch x of y, rate), as it does on a terminal without --json
+    #[arg(long)]
+    progress: bool,
     /// How much to say on stderr, such as info or verifier=debug
     #[arg(long, value_name = "FILTER", default_value = "info")]
     log: String,
@@ -78,7 +89,7 @@ async fn try_main() -> Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_new(&args.log)?)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let sources = sources(&args).await?;
     let good = if let Some(only) = args.tamper {
@@ -90,19 +101,23 @@ async fn try_main() -> Result<ExitCode> {
 }
 
 async fn sources(args: &Args) -> Result<Sources> {
+    let deployment = Deployment::read(&args.deployment)?;
+    let open = |folder| Cache::open(folder, &cache::scope_of(&deployment)).map(Arc::new);
+    let kept = args.cache.as_deref().map(open).transpose()?;
+    let terminal = std::io::stderr().is_terminal();
+    let shown = args.progress || (terminal && !args.json);
+    let progress = if shown { Progress::stderr(terminal) } else { Progress::default() };
     let journal = match &args.evidence {
-        Some(place) => Some(Source::parse(place).fetch().await?),
+        Some(place) => Some(Source::parse(place).fetch(kept.as_deref()).await?),
         None => None,
     };
+    let evm = Rpc::new("EVM node", &args.evm, None, true)?;
+    let cookie = args.cookie.as_deref();
+    let bitcoin = Rpc::new("Bitcoin node", &args.bitcoin, cookie, args.tamper.is_some())?;
     Ok(Sources {
-        evm: Rpc::new("EVM node", &args.evm, None, true)?,
-        bitcoin: Rpc::new(
-            "Bitcoin node",
-            &args.bitcoin,
-            args.cookie.as_deref(),
-            args.tamper.is_some(),
-        )?,
-        deployment: Deployment::read(&args.deployment)?,
+        evm: evm.keeping(kept.clone()).showing(progress.clone()),
+        bitcoin: bitcoin.keeping(kept).showing(progress),
+        deployment,
         declared: args.config.as_deref().map(Declared::read).transpose()?,
         journal,
         source: args.source.clone(),
@@ -115,6 +130,13 @@ async fn honest(sources: &Sources, args: &Args) -> Result<bool> {
     let statement = args.account.map(|account| holder::statement(&world, account)).transpose()?;
     let report = checks::run(&world).await;
     let good = report.good();
+    if let Some(kept) = sources.evm.kept() {
+        let (used, damaged) = kept.counts();
+        tracing::info!(used, damaged, "records of the cache");
+        if !good && used > 0 {
+            tracing::warn!("run once without --cache: an earlier node may have told another story");
+        }
+    }
     if args.json {
         let all = json!({"good": good, "report": report, "statement": statement});
         print!("{}", serde_json::to_string_pretty(&all)? + "\n");

@@ -15,7 +15,10 @@ use crate::{
 };
 
 mod blocks;
+mod kept;
 
+/// Transactions asked for before what came back is kept.
+const PART: usize = 512;
 /// A transaction of this size could be an inner node of a Merkle tree.
 const NODE_SIZE: usize = 64;
 
@@ -89,33 +92,56 @@ impl Scan {
 
     /// Reads transactions with their proofs from the blocks that they are said to be in.
     async fn prove(&mut self, rpc: &Rpc, list: &[(Txid, BlockHash)]) -> Result<(), Error> {
-        for part in list.chunks(512) {
+        let mut asked = Vec::new();
+        for (txid, block) in list {
+            match kept::get(rpc, txid).filter(|proven| proven.block() == *block) {
+                Some(proven) => self.accept(*txid, *block, &proven.answers()),
+                None => asked.push((*txid, *block)),
+            }
+        }
+        let mut done = list.len().saturating_sub(asked.len());
+        for part in asked.chunks(PART) {
             let txs = part.iter().map(|(id, block)| ("getrawtransaction", json!([id, 0, block])));
             let proofs = part.iter().map(|(id, block)| ("gettxoutproof", json!([[id], block])));
             let (txs, proofs) = (rpc.all(txs.collect()).await?, rpc.all(proofs.collect()).await?);
             for ((id, tx), proof) in part.iter().zip(txs).zip(proofs) {
-                if let Err(why) = self.take(id.0, Some(id.1), &tx, &proof) {
-                    self.faults.push(format!("transaction {}: {why}", id.0));
-                }
+                kept::put(rpc, id.0, &tx, &proof);
+                self.accept(id.0, id.1, &(tx, proof));
             }
+            done = done.saturating_add(part.len());
+            let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+            rpc.progress().step("Bitcoin transaction", number(done), number(list.len()));
         }
         Ok(())
     }
 
-    /// Finds the blocks of transactions: by the node's index or unspent outputs, else by reading blocks of the time.
+    fn accept(&mut self, txid: Txid, block: BlockHash, (tx, proof): &(Answer, Answer)) {
+        if let Err(why) = self.take(txid, Some(block), tx, proof) {
+            self.faults.push(format!("transaction {txid}: {why}"));
+        }
+    }
+
+    /// Finds the blocks of transactions: by what was kept, the node's index or unspent outputs, else by reading blocks
+    /// of the time.
     async fn seek(&mut self, rpc: &Rpc, list: &[Sought]) -> Result<(), Error> {
         let mut ids = HashSet::new();
         let list: Vec<&Sought> = list
             .iter()
             .filter(|one| !self.found.contains_key(&one.txid) && ids.insert(one.txid))
             .collect();
-        let proofs = list.iter().map(|one| ("gettxoutproof", json!([[one.txid]]))).collect();
-        let mut blocks = Vec::new();
-        let mut lost = Vec::new();
-        for (one, proof) in list.iter().zip(rpc.all(proofs).await?) {
+        let (mut blocks, mut asked, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for one in list {
+            let known = kept::get(rpc, &one.txid).map(|proven| proven.block());
+            match known.filter(|block| self.headers.height(block).is_some()) {
+                Some(block) => blocks.push((one.txid, block)),
+                None => asked.push(*one),
+            }
+        }
+        let proofs = asked.iter().map(|one| ("gettxoutproof", json!([[one.txid]]))).collect();
+        for (one, proof) in asked.iter().zip(rpc.all(proofs).await?) {
             match proof.ok().and_then(|proof| merkle_block(&proof)) {
                 Some(block) => blocks.push((one.txid, block.header.block_hash())),
-                None => lost.push(**one),
+                None => lost.push(*one),
             }
         }
         self.prove(rpc, &blocks).await?;

@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::Error;
+use crate::{Error, cache::Cache, progress::Progress};
 
 /// A method with its parameters.
 pub type Call = (&'static str, Value);
@@ -44,6 +44,8 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub struct Rpc {
     wire: Arc<Wire>,
     rewrite: Option<Rewrite>,
+    kept: Option<Arc<Cache>>,
+    progress: Progress,
 }
 
 struct Wire {
@@ -123,13 +125,38 @@ impl Rpc {
     ) -> Self {
         let answers = Mutex::new(HashMap::new());
         let wire = Wire { who, place: place.into(), transport, keep_all, answers };
-        Self { wire: Arc::new(wire), rewrite: None }
+        let (rewrite, kept, progress) = (None, None, Progress::default());
+        Self { wire: Arc::new(wire), rewrite, kept, progress }
     }
 
     /// The same node through a liar.
     #[must_use]
     pub fn tampered(&self, rewrite: Rewrite) -> Self {
-        Self { wire: Arc::clone(&self.wire), rewrite: Some(rewrite) }
+        Self { rewrite: Some(rewrite), kept: None, ..self.clone() }
+    }
+
+    /// The same node, with a folder for what was read of it. A liar's words are never kept.
+    #[must_use]
+    pub fn keeping(&self, kept: Option<Arc<Cache>>) -> Self {
+        Self { kept, ..self.clone() }
+    }
+
+    /// The same node, with somewhere to say how far its readers have come.
+    #[must_use]
+    pub fn showing(&self, progress: Progress) -> Self {
+        Self { progress, ..self.clone() }
+    }
+
+    /// What was read before.
+    #[must_use]
+    pub fn kept(&self) -> Option<&Cache> {
+        self.kept.as_deref()
+    }
+
+    /// Where readers say how far they have come.
+    #[must_use]
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// One call.

@@ -18,6 +18,7 @@ use crate::{
     world::{Sources, World},
 };
 
+mod court;
 mod lies;
 
 /// How one lie went.
@@ -60,7 +61,8 @@ pub enum End {
 /// # Errors
 /// When the honest run cannot be carried out.
 pub async fn run(sources: &Sources, only: Option<u8>) -> Result<Vec<Trial>, Error> {
-    let honest = checks::run(&World::read(sources).await?).await;
+    let world = World::read(sources).await?;
+    let honest = checks::run(&world).await;
     let mut trials = Vec::new();
     for lie in lies::all() {
         if only.is_some_and(|only| only != lie.check) {
@@ -73,7 +75,7 @@ pub async fn run(sources: &Sources, only: Option<u8>) -> Result<Vec<Trial>, Erro
                 Some(End::NotRun { why: why.clone() })
             }
             Some(Outcome::Failed { .. }) => Some(End::FailsAnyway),
-            _ => None,
+            _ => (lie.lacks)(&world).map(|why| End::NotRun { why: why.into() }),
         };
         if let Some(end) = end {
             trials.push(Trial { check, lie: lie.what, end, others: Vec::new() });

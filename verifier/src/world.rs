@@ -144,7 +144,7 @@ impl World {
             .iter()
             .map(|(token, moves)| Ok((*token, Replay::of(moves)?)))
             .collect::<Result<Replays, Error>>()?;
-        let pages = books::keep(&history, &replays, &deployment)?;
+        let pages = books::keep(&history, &replays, &deployment, chain.progress())?;
         let test_network = chain.call(deployment.bitcoin_relay, noRetargetCall {}).await?;
         let difficulty = if test_network { Difficulty::Constant } else { Difficulty::Retargets };
         tracing::info!("reading the Bitcoin chain");

@@ -131,22 +131,9 @@ async fn lie(world: &World, epoch: u32) -> PathBuf {
     path
 }
 
-/// The verifier's outcomes of checks 5 to 9, by number.
+/// The verifier's report.
 async fn verify(world: &World) -> Value {
-    let output = tokio::process::Command::new(paths::ours("verify").unwrap())
-        .args(["--evm", &world.net.evm.url, "--bitcoin", &world.net.bitcoin.url, "--log", "warn"])
-        .arg("--cookie")
-        .arg(&world.net.bitcoin.cookie)
-        .arg("--deployment")
-        .arg(&world.net.deployment_path)
-        .arg("--source")
-        .arg(paths::root())
-        .arg("--json")
-        .output()
-        .await
-        .unwrap();
-    serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    super::holders::verify(world, &[]).await.1
 }
 
 fn outcome(report: &Value, check: u64) -> &Value {
@@ -212,6 +199,9 @@ async fn a_commit_that_lied_is_upheld_corrected_and_paid() {
     for check in 5..=9 {
         assert_eq!(outcome(&green, check)["outcome"], "passed", "{green}");
     }
+    let moved = [(who(DevKey::Anya), "added"), (who(DevKey::Boris), "taken_back")];
+    super::holders::told_alike(&world, epoch, next, &moved).await;
+    super::holders::lies_about_the_court_are_noticed(&world).await;
     rebuilt_from_the_chain(&mut world, process, next).await;
 }
 
@@ -313,7 +303,7 @@ async fn says_underbonded(world: &World) {
     assert!(line.starts_with("problem") && line.contains("`post` more"), "{said}");
 }
 
-fn doctor(config: &Path) -> String {
+pub fn doctor(config: &Path) -> String {
     let output = std::process::Command::new(paths::ours("settlement").unwrap())
         .args(["doctor", "--config"])
         .arg(config)

@@ -42,22 +42,30 @@ pub const NAMES: [&str; 14] = [
 
 /// Runs every check.
 pub async fn run(world: &World) -> Report {
-    let results: [Checked; 14] = [
-        c01_code::check(world).await,
-        c02_roles::check(world),
-        c03_supply::check(world).await,
-        c04_reports::check(world).await,
-        c05_seconds::check(world).await,
-        c06_roots::check(world).await,
-        c07_payments::check(world),
-        c08_bitcoin::check(world).await,
-        c09_conservation::check(world),
-        c10_pools::check(world).await,
-        c11_values::check(world).await,
-        c12_upgrades::check(world).await,
-        c13_work::check(world).await,
-        c14_switches::check(world),
-    ];
+    macro_rules! each {
+        ($($number:literal $check:expr;)+) => {
+            [$({
+                world.chain.progress().step("check", $number, 14);
+                $check
+            },)+]
+        };
+    }
+    let results: [Checked; 14] = each! {
+        1 c01_code::check(world).await;
+        2 c02_roles::check(world);
+        3 c03_supply::check(world).await;
+        4 c04_reports::check(world).await;
+        5 c05_seconds::check(world).await;
+        6 c06_roots::check(world).await;
+        7 c07_payments::check(world);
+        8 c08_bitcoin::check(world).await;
+        9 c09_conservation::check(world);
+        10 c10_pools::check(world).await;
+        11 c11_values::check(world).await;
+        12 c12_upgrades::check(world).await;
+        13 c13_work::check(world).await;
+        14 c14_switches::check(world);
+    };
     let verdicts = (1_u8..)
         .zip(NAMES)
         .zip(results)

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bitcoin::{Block, OutPoint, Txid, consensus::deserialize, hashes::Hash};
 use serde_json::json;
 
-use super::{Scan, Sought, is_payout};
+use super::{Scan, Sought, is_payout, kept};
 use crate::{Error, header, rpc::Rpc};
 
 /// Blocks fetched at once: each may take 8 MB as JSON.
@@ -19,18 +19,24 @@ impl Scan {
         heights.sort_unstable();
         heights.dedup();
         let ids: HashSet<Txid> = lost.iter().map(|one| one.txid).collect();
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let mut done = 0_usize;
         for part in heights.chunks(BATCH) {
             for block in self.blocks(rpc, part).await? {
                 let hash = block.block_hash();
-                for tx in block.txdata {
+                for tx in &block.txdata {
                     let txid = tx.compute_txid();
-                    if ids.contains(&txid)
-                        && let Err(why) = self.keep(txid, hash, tx)
-                    {
+                    if !ids.contains(&txid) {
+                        continue;
+                    }
+                    kept::put_of_block(rpc, txid, &block);
+                    if let Err(why) = self.keep(txid, hash, tx.clone()) {
                         self.faults.push(format!("transaction {txid}: {why}"));
                     }
                 }
             }
+            done = done.saturating_add(part.len());
+            rpc.progress().step("Bitcoin block", number(done), number(heights.len()));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! One lie per check, and two for who signed.
+//! At least one lie per check.
 
 use std::sync::{
     Arc,
@@ -20,7 +20,11 @@ use evm::{
 };
 use serde_json::Value;
 
-use crate::{encode, world::Sources};
+use super::court;
+use crate::{
+    encode,
+    world::{Sources, World},
+};
 
 /// An alteration, and the check that must notice it.
 pub(super) struct Lie {
@@ -30,6 +34,8 @@ pub(super) struct Lie {
     pub(super) what: &'static str,
     /// Whether it is told though the check has nothing to say honestly.
     pub(super) even_unchecked: bool,
+    /// Why there is nothing of the kind to alter in an honest world, if there is not.
+    pub(super) lacks: fn(&World) -> Option<&'static str>,
     to: To,
 }
 
@@ -42,7 +48,7 @@ enum To {
 
 impl Lie {
     const fn new(check: u8, what: &'static str, to: To) -> Self {
-        Self { check, what, even_unchecked: false, to }
+        Self { check, what, even_unchecked: false, lacks: |_| None, to }
     }
 
     /// The same sources with this lie on the wire. `told` becomes true once something was altered.
@@ -79,6 +85,7 @@ impl Lie {
 
 /// All of them, in order of check.
 pub(super) fn all() -> Vec<Lie> {
+    let of_court = |what, alter| Lie { lacks: court::lacks, ..Lie::new(6, what, To::Evm(alter)) };
     let upgrade =
         Lie::new(12, "the registry's H/s per unit, changed without an upgrade", To::Evm(hardware));
     vec![
@@ -89,6 +96,9 @@ pub(super) fn all() -> Vec<Lie> {
         Lie::new(4, "a signer's stake, short of what it takes", To::Evm(stake)),
         Lie::new(5, "one unit-second in balanceSeconds", To::Evm(seconds)),
         Lie::new(6, "one bit of a committed root", To::Evm(root)),
+        of_court("one part in 2^64 of a sat in a correction by the court", court::correction),
+        of_court("one satoshi of a leaf that was shown to the court", court::exhibit),
+        of_court("a ruling of the court, kept back", court::ruling),
         Lie::new(7, "one satoshi of a payee's output on Bitcoin", To::Bitcoin(payee)),
         Lie::new(8, "the nonce of the header over a payout", To::Bitcoin(nonce)),
         Lie::new(9, "one satoshi more in a report's receipt", To::Evm(receipt)),
@@ -275,7 +285,7 @@ fn called<C: SolCall>(method: &str, params: &Value, to: Option<Address>) -> bool
         && data.starts_with(&selector)
 }
 
-fn address(value: Option<&Value>) -> Option<Address> {
+pub(super) fn address(value: Option<&Value>) -> Option<Address> {
     value?.as_str()?.parse().ok()
 }
 
@@ -315,7 +325,7 @@ fn alter_log(method: &str, answer: &mut Value, alter: impl FnMut(&mut Log) -> bo
 }
 
 /// Alters the first event of a kind that `alter` says yes to.
-fn alter_event<E: SolEvent>(
+pub(super) fn alter_event<E: SolEvent>(
     method: &str,
     answer: &mut Value,
     contract: Address,

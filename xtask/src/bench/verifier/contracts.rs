@@ -27,6 +27,8 @@ pub(super) struct Chain {
     pub(super) start: u64,
     /// Time of the finalized block.
     pub(super) end: u64,
+    /// Block from which hashes are those of another branch.
+    pub(super) forked: u64,
     /// Logs by block, as JSON.
     pub(super) logs: BTreeMap<u64, Vec<Value>>,
     /// Calldata by transaction.
@@ -40,14 +42,19 @@ impl Chain {
         (time - self.start) / SPACING
     }
 
+    fn hash_of(&self, block: u64) -> B256 {
+        keccak256([block.to_be_bytes(), u64::from(block >= self.forked).to_be_bytes()].concat())
+    }
+
     /// Emits an event at a time, in a transaction.
     pub(super) fn emit<E: SolEvent>(&mut self, time: u64, from: Address, event: &E, tx: B256) {
         let data = event.encode_log_data();
         let block = self.block(time);
+        let hash = self.hash_of(block);
         let list = self.logs.entry(block).or_default();
         list.push(json!({
             "address": from, "topics": data.topics(), "data": data.data,
-            "blockNumber": format!("{block:#x}"), "blockHash": hash_of(block),
+            "blockNumber": format!("{block:#x}"), "blockHash": hash,
             "transactionHash": tx, "transactionIndex": "0x0",
             "logIndex": format!("{:#x}", list.len()), "removed": false,
         }));
@@ -68,7 +75,7 @@ impl Chain {
                     text => number(text)?,
                 };
                 let time = self.start + number * SPACING;
-                json!({"number": format!("{number:#x}"), "timestamp": format!("{time:#x}"), "hash": hash_of(number)})
+                json!({"number": format!("{number:#x}"), "timestamp": format!("{time:#x}"), "hash": self.hash_of(number)})
             }
             "eth_getLogs" => {
                 let end = |name: &str| number(params[0][name].as_str()?);
@@ -181,8 +188,4 @@ impl Chain {
 
 fn number(text: &str) -> Option<u64> {
     u64::from_str_radix(text.trim_start_matches("0x"), 16).ok()
-}
-
-fn hash_of(block: u64) -> B256 {
-    keccak256(block.to_be_bytes())
 }

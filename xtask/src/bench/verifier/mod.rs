@@ -13,6 +13,7 @@ mod blocks;
 mod bytes;
 mod contracts;
 mod differential;
+mod kept;
 mod mutate;
 mod rounding;
 mod story;
@@ -28,8 +29,9 @@ use story::Size;
 /// Seconds in which a year is to be verified.
 const YEAR_SECONDS: u128 = 60;
 
-const YEAR: Size = Size { epochs: 1_095, payees: 2_000, seed: 4, index: true, unproven: false };
-const SMALL: Size = Size { epochs: 12, payees: 12, seed: 4, index: true, unproven: false };
+const YEAR: Size = Size { epochs: 1_095, payees: 2_000, ..SMALL };
+const SMALL: Size =
+    Size { epochs: 12, payees: 12, seed: 4, index: true, unproven: false, forked: u64::MAX };
 
 /// Runs all targets and prints a line for each.
 ///
@@ -44,6 +46,7 @@ fn all() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let lines = [
         runtime.block_on(year())?,
+        runtime.block_on(kept::bench(YEAR))?,
         runtime.block_on(mutate::bench(1_200))?,
         differential::bench(100_000),
         rounding::bench(100_000, 10_950),

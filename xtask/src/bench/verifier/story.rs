@@ -11,7 +11,10 @@ use alloy::{
 use bitcoin::{OutPoint, hashes::Hash};
 use domain::{EPOCH_SECONDS, EpochId, SeriesId};
 use evm::{Deployment, SeriesContracts, bindings::IEpochLedger};
-use verifier::{rpc::Rpc, world::Sources};
+use verifier::{
+    rpc::{Rpc, Transport},
+    world::Sources,
+};
 
 use super::{
     blocks::{self, pay},
@@ -49,6 +52,8 @@ pub(super) struct Size {
     pub(super) index: bool,
     /// Whether the last payout is left without its proof.
     pub(super) unproven: bool,
+    /// EVM block from which hashes are those of another branch.
+    pub(super) forked: u64,
 }
 
 /// A token whose holders trade.
@@ -153,6 +158,11 @@ fn deployment() -> Deployment {
 
 /// A finished world as the verifier reads it.
 pub(super) fn make(size: Size) -> Sources {
+    with_nodes(size).0
+}
+
+/// The same, with the nodes of both chains.
+pub(super) fn with_nodes(size: Size) -> (Sources, Arc<dyn Transport>, Arc<dyn Transport>) {
     let mut story = Story::new(size);
     story.open();
     for epoch in FIRST..FIRST + size.epochs {
@@ -161,17 +171,21 @@ pub(super) fn make(size: Size) -> Sources {
     }
     story.close();
     let journal = story.lines_of_journal.clone().into_bytes();
-    let evm = Arc::new(Wire(Arc::new(story.evm)));
-    let bitcoin = Arc::new(Wire(Arc::new(story.bitcoin)));
-    Sources {
-        evm: Rpc::over("EVM node", "memory", evm, size.epochs < 100),
-        bitcoin: Rpc::over("Bitcoin node", "memory", bitcoin, size.epochs < 100),
+    let evm: Arc<dyn Transport> = Arc::new(Wire(Arc::new(story.evm)));
+    let bitcoin: Arc<dyn Transport> = Arc::new(Wire(Arc::new(story.bitcoin)));
+    let over = |who, node: &Arc<dyn Transport>| {
+        Rpc::over(who, "memory", Arc::clone(node), size.epochs < 100)
+    };
+    let sources = Sources {
+        evm: over("EVM node", &evm),
+        bitcoin: over("Bitcoin node", &bitcoin),
         deployment: story.deployment,
         declared: Some(events::declared()),
         journal: Some(journal),
         source: PathBuf::from("/nonexistent"),
         epoch: None,
-    }
+    };
+    (sources, evm, bitcoin)
 }
 
 impl Story {
@@ -182,6 +196,7 @@ impl Story {
         let evm = chain::Chain {
             start: start - EPOCH_SECONDS,
             end: EpochId(FIRST + size.epochs).start() + 20_400,
+            forked: size.forked,
             ..chain::Chain::default()
         };
         let deployment = deployment();
