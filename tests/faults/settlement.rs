@@ -13,6 +13,7 @@
 
 mod audit;
 mod court;
+mod light;
 mod operator;
 mod rival;
 #[allow(dead_code, reason = "the large sweep, `tests/crash`, uses the rest")]
