@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bitcoin::Network;
+use bitcoin::{BlockHash, Network};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -26,7 +26,7 @@ pub struct Config {
     pub deployment: PathBuf,
     /// EVM nodes and key.
     pub evm: EvmConfig,
-    /// Bitcoin node.
+    /// Where Bitcoin is read.
     pub bitcoin: BitcoinConfig,
     /// Descriptors.
     pub vault: VaultConfig,
@@ -57,20 +57,56 @@ pub struct EvmConfig {
     pub key_file: PathBuf,
 }
 
-/// Bitcoin node.
+/// Where Bitcoin is read.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BitcoinConfig {
-    /// `http://127.0.0.1:8332`.
-    pub rpc: String,
-    /// The node's cookie file.
-    pub cookie_file: PathBuf,
+    /// Node or light server.
+    pub backend: BackendConfig,
     /// Height below which the treasury has no history.
     pub birthday_height: u32,
     /// Confirmations before a payout counts as confirmed; at least what the ledger contract asks for.
     pub confirmations: u32,
     /// Confirmations before a treasury coin may be spent.
     pub funding_confirmations: u32,
+}
+
+/// A node of one's own, or a light server whose answers are checked (`docs/adr/0020`).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum BackendConfig {
+    /// bitcoind: every block is read whole.
+    Rpc {
+        /// `http://127.0.0.1:8332`.
+        url: String,
+        /// The node's cookie file.
+        cookie_file: PathBuf,
+    },
+    /// An Electrum server.
+    Electrum {
+        /// `ssl://HOST:50002` or `tcp://HOST:50001`.
+        url: String,
+        /// Hash of the block at `birthday_height`, from a source that is not the server.
+        anchor: Option<BlockHash>,
+    },
+    /// An Esplora server.
+    Esplora {
+        /// `https://HOST/api` or `http://HOST:3000`.
+        url: String,
+        /// Hash of the block at `birthday_height`, from a source that is not the server.
+        anchor: Option<BlockHash>,
+    },
+}
+
+impl BackendConfig {
+    /// What a light server must be anchored to; `None` for a node, which needs no anchor.
+    #[must_use]
+    pub const fn anchor(&self) -> Option<Option<BlockHash>> {
+        match self {
+            Self::Rpc { .. } => None,
+            Self::Electrum { anchor, .. } | Self::Esplora { anchor, .. } => Some(*anchor),
+        }
+    }
 }
 
 /// Descriptors.
@@ -131,13 +167,11 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let mut config: Self = read_toml(path)?;
         let base = path.parent().unwrap_or(Path::new("."));
-        for file in [
-            &mut config.psbt_dir,
-            &mut config.deployment,
-            &mut config.evm.key_file,
-            &mut config.bitcoin.cookie_file,
-        ] {
+        for file in [&mut config.psbt_dir, &mut config.deployment, &mut config.evm.key_file] {
             *file = base.join(&*file);
+        }
+        if let BackendConfig::Rpc { cookie_file, .. } = &mut config.bitcoin.backend {
+            *cookie_file = base.join(&*cookie_file);
         }
         for signer in &mut config.signers {
             signer.socket = base.join(&signer.socket);
@@ -175,6 +209,12 @@ impl Config {
             (
                 self.bitcoin.funding_confirmations > 0,
                 "bitcoin.funding_confirmations must be above 0",
+            ),
+            (
+                self.network != Network::Bitcoin
+                    || self.bitcoin.birthday_height == 0
+                    || self.bitcoin.backend.anchor() != Some(None),
+                "bitcoin.backend.anchor is missing: the hash of block birthday_height, from a source that is not the server",
             ),
             (self.vault.threshold > 0, "vault.threshold must be above 0"),
             (
@@ -240,6 +280,11 @@ mod tests {
         let late = example().replace("defer_after_epochs = 3", "defer_after_epochs = 6");
         let error = read(&late).unwrap_err().to_string();
         assert!(error.contains("at most 5"), "{error}");
+        let light = example().replace("kind = \"rpc\"", "kind = \"electrum\"");
+        let error = read(&light).unwrap_err().to_string();
+        assert!(error.contains("cookie_file"), "{error}");
+        let error = read(&example().replace("kind = \"rpc\"", "kind = \"spv\"")).unwrap_err();
+        assert!(error.to_string().contains("`rpc`, `electrum`, `esplora`"), "{error}");
         let error = read(&example().replace("regtest", "bitcoin")).unwrap_err().to_string();
         assert!(error.contains("not of network bitcoin"), "{error}");
     }

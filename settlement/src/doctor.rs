@@ -14,10 +14,10 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use crate::{
+    backend::Connection,
     config::Config,
     court,
     error::Error,
-    node::Node,
     ownership::{Owners, OwnershipConfig},
     plan::fee_ceil,
     state::State,
@@ -217,34 +217,45 @@ async fn bond(deployment: &Deployment, reader: &DynProvider) -> Result<String, S
 }
 
 async fn bitcoin_findings(config: &Config, evm_time: Option<u64>, found: &mut Vec<Finding>) {
-    let node = match node(config).await {
-        Ok((node, info)) => {
-            found.push(finding("bitcoind", synced(&info, config.bitcoin.birthday_height)));
-            let time = info.get("time").and_then(Value::as_u64);
+    let connection = match reach(config).await {
+        Ok((connection, words, time)) => {
+            found.push(finding("Bitcoin", words));
             if let (Some(evm), Some(time)) = (evm_time, time) {
                 found.push(finding("clock", clocks(evm, time)));
             }
-            node
+            connection
         }
         Err(error) => {
-            let words = format!("{error}; check [bitcoin], and that the node runs");
-            return found.push(finding("bitcoind", Err(words)));
+            let words = format!("{error}; check [bitcoin.backend], and that it runs");
+            return found.push(finding("Bitcoin", Err(words)));
         }
     };
-    match baton(config, &node).await {
+    match baton(config, &connection).await {
         Ok((coin, words)) => {
             found.push(finding("baton", words));
-            found.push(finding("fee reserve", reserve(config, &node, coin.as_ref()).await));
+            found.push(finding("fee reserve", reserve(config, &connection, coin.as_ref()).await));
         }
         Err(error) => found.push(finding("database", Err(error.to_string()))),
     }
 }
 
-async fn node(config: &Config) -> Result<(Node, Value), Error> {
-    let node = Node::connect(&config.bitcoin.rpc, &config.bitcoin.cookie_file)?;
-    node.check_network(config.network).await?;
-    let info = node.chain_info().await?;
-    Ok((node, info))
+/// The connection, how it stands, and the time of its newest block.
+async fn reach(
+    config: &Config,
+) -> Result<(Connection, Result<String, String>, Option<u64>), Error> {
+    let connection = Connection::open(config).await?;
+    if let Connection::Node(node) = &connection {
+        let info = node.chain_info().await?;
+        let time = info.get("time").and_then(Value::as_u64);
+        return Ok((connection, synced(&info, config.bitcoin.birthday_height), time));
+    }
+    let height = connection.height().await?;
+    let header = connection.header_at(height).await?;
+    let words = match config.bitcoin.birthday_height > height {
+        true => Err(format!("the server has {height} blocks, birthday_height lies above")),
+        false => Ok(format!("a light server at block {height}; what it says is checked")),
+    };
+    Ok((connection, words, Some(header.time.into())))
 }
 
 /// Blocks are read one by one, so no index is needed, but every block since the birthday is.
@@ -276,7 +287,7 @@ fn clocks(evm: u64, bitcoin: u64) -> Result<String, String> {
 /// The newest planned baton (none before the first payout) and what became of it.
 async fn baton(
     config: &Config,
-    node: &Node,
+    node: &Connection,
 ) -> Result<(Option<Coin>, Result<String, String>), Error> {
     if !config.database.exists() {
         return Ok((None, Ok("no database yet: `settlement run` makes it".into())));
@@ -289,7 +300,7 @@ async fn baton(
     let sent =
         state.as_ref().is_none_or(|state| !matches!(state, State::Planned(_) | State::Signed(_)));
     let place: OutPoint = coin.outpoint;
-    let words = match (node.unspent(place).await?, sent) {
+    let words = match (node.unspent(&coin).await?, sent) {
         (Some(sats), _) if sats == coin.output.value.to_sat() => {
             Ok(format!("{place}, {sats} sat, unspent"))
         }
@@ -305,7 +316,11 @@ async fn baton(
 }
 
 /// Baton and reserve coins pay the fee of one full payout, at least.
-async fn reserve(config: &Config, node: &Node, baton: Option<&Coin>) -> Result<String, String> {
+async fn reserve(
+    config: &Config,
+    node: &Connection,
+    baton: Option<&Coin>,
+) -> Result<String, String> {
     let words = |error: Error| error.to_string();
     let policy = &config.policy;
     let rate = node.fee_rate_ceil(policy.confirm_within_blocks).await.map_err(words)?;
@@ -362,7 +377,7 @@ mod tests {
         let found = examine(&path).await;
         let bad = |name: &str| found.iter().any(|f| f.name == name && !f.ok && !f.words.is_empty());
         assert!(found.first().is_some_and(|finding| finding.ok), "{found:?}");
-        for name in ["deployment file", "bitcoind", "signer a", "signer b", "signer c"] {
+        for name in ["deployment file", "Bitcoin", "signer a", "signer b", "signer c"] {
             assert!(bad(name), "{name}: {found:?}");
         }
         std::fs::write(&path, "nonsense").unwrap();

@@ -21,14 +21,13 @@ use tokio::sync::{Mutex, RwLock};
 use tracing::{info, warn};
 
 use crate::{
+    backend::{Backend, Connection},
     chain::{Chain, rpc},
     config::Config,
     error::Error,
     halt::Halts,
     live::{Live, LiveBitcoin, LiveEvm, Sockets},
-    metrics,
-    node::Node,
-    orders,
+    metrics, orders,
     rim::{Bitcoin, Book, Evm, Rim},
     state::State,
     store::Store,
@@ -37,7 +36,7 @@ use crate::{
 };
 
 /// Blocks below the tip in which coins may have been spent that a reorg gives back.
-const REORG: u32 = 1_000;
+pub(crate) const REORG: u32 = 1_000;
 /// Longest pause after repeated failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -71,8 +70,7 @@ impl Engine {
         let chain = Chain::connect(&config.evm.rpc, deployment).await?;
         let [first, _] = &config.evm.rpc;
         let writer = evm::connect_signing(first, evm::read_key(&config.evm.key_file)?)?;
-        let node = Node::connect(&config.bitcoin.rpc, &config.bitcoin.cookie_file)?;
-        node.check_network(config.network).await?;
+        let connection = Connection::open(&config).await?;
         let asked = chain.ledger().confirmations().call().await;
         let asked = u32::from(asked.map_err(|error| rpc("confirmations", error))?);
         if config.bitcoin.confirmations < asked {
@@ -87,7 +85,8 @@ impl Engine {
         let coins = store.coins(tip.saturating_sub(REORG)).await?;
         let treasury = treasury.booked(&vault, config.vault.reserve_index, coins);
         let signers = Sockets(config.signers.iter().map(|each| each.socket.clone()).collect());
-        let (chain, node) = (LiveEvm::new(chain, writer), LiveBitcoin::new(node, treasury));
+        let source = Backend::open(connection, &config, &vault, &treasury, &store).await?;
+        let (chain, node) = (LiveEvm::new(chain, writer), LiveBitcoin::new(source, treasury));
         Ok(Self::new(config, vault, chain, node, store, signers, halts))
     }
 

@@ -1,6 +1,7 @@
 //! The money path: from a finalized report to a Bitcoin payout that a contract has seen proven.
 //!
-//! What flows in: the EVM chain (reports, balance-seconds, payout scripts, commitments) and a Bitcoin node's blocks.
+//! What flows in: the EVM chain (reports, balance-seconds, payout scripts, commitments) and Bitcoin's blocks, from a node
+//! or, proven, from an Electrum or Esplora server.
 //! What flows out: one commitment per epoch, one chain of Bitcoin transactions that pays it, one proof per
 //! transaction. The signers are separate processes with keys and stores of their own (`signer`).
 //!
@@ -43,6 +44,10 @@ pub mod ledger;
 pub mod store;
 
 pub mod node;
+
+pub mod light;
+
+pub mod backend;
 
 pub mod treasury;
 

@@ -1,9 +1,9 @@
-//! The real surroundings of the engine: an EVM node at two endpoints, a Bitcoin node, SQLite or PostgreSQL, signers on sockets.
+//! The real surroundings of the engine: an EVM node at two endpoints, Bitcoin, SQLite or PostgreSQL, signers on sockets.
 
 use std::{ops::Deref, path::PathBuf, time::Duration};
 
 use alloy::primitives::{B256, U256};
-use bitcoin::{Block, BlockHash, OutPoint, Psbt, Transaction, Txid, block::Header, hashes::Hash};
+use bitcoin::{BlockHash, OutPoint, Psbt, Transaction, Txid, block::Header, hashes::Hash};
 use domain::{EpochId, Leaf};
 use evm::{
     BlockRef, DynProvider,
@@ -13,12 +13,14 @@ use tokio::time::Instant;
 
 use crate::{
     allocate::{Allocation, World},
+    backend::Backend,
     chain::{Chain, Places, Report, rpc},
     error::Error,
     ledger::Figures,
-    node::{Broadcast, Node},
+    node::Broadcast,
     orders::Action,
     plan::PlannedTx,
+    proof::Mined,
     protocol::{self, Request},
     relay::{self, Headers},
     retrace,
@@ -198,25 +200,28 @@ impl<B: Bitcoin> Headers for HeadersOf<'_, B> {
     }
 }
 
-/// The node and the treasury wallet that is read from it.
+/// The source of Bitcoin's blocks and the treasury wallet that is read from it.
 #[derive(Debug)]
 pub struct LiveBitcoin {
-    node: Node,
+    source: Backend,
     treasury: Treasury,
     started: Instant,
 }
 
 impl LiveBitcoin {
-    /// Over a node and a loaded wallet.
+    /// Over a node or a light server, and a loaded wallet.
     #[must_use]
-    pub fn new(node: Node, treasury: Treasury) -> Self {
-        Self { node, treasury, started: Instant::now() }
+    pub fn new(source: impl Into<Backend>, treasury: Treasury) -> Self {
+        Self { source: source.into(), treasury, started: Instant::now() }
     }
 }
 
 impl Bitcoin for LiveBitcoin {
     async fn sync(&self) -> Result<(BitcoinNews, bool), Error> {
-        self.treasury.sync(&self.node).await
+        match &self.source {
+            Backend::Node(node) => self.treasury.sync(node).await,
+            Backend::Light(light) => self.treasury.sync_light(light).await,
+        }
     }
 
     fn tip(&self) -> (u32, BlockHash) {
@@ -232,23 +237,30 @@ impl Bitcoin for LiveBitcoin {
     }
 
     async fn hash_at(&self, height: u32) -> Result<BlockHash, Error> {
-        self.node.hash_at(height).await
+        match &self.source {
+            Backend::Node(node) => node.hash_at(height).await,
+            // what was checked, not what the server says now
+            Backend::Light(_) => {
+                let none = || Error::node("hash of a block", format!("none was read at {height}"));
+                self.treasury.hash_at(height).ok_or_else(none)
+            }
+        }
     }
 
     async fn header_at(&self, height: u32) -> Result<Header, Error> {
-        self.node.header_at(height).await
+        self.source.header_at(height, self.treasury.hash_at(height)).await
     }
 
-    async fn block(&self, hash: BlockHash) -> Result<Block, Error> {
-        self.node.block(hash).await
+    async fn mined(&self, height: u32, block: BlockHash, txid: Txid) -> Result<Mined, Error> {
+        self.source.mined(height, block, txid).await
     }
 
     async fn fee_rate_ceil(&self, blocks: u16) -> Result<Option<u64>, Error> {
-        self.node.fee_rate_ceil(blocks).await
+        self.source.connection().fee_rate_ceil(blocks).await
     }
 
     async fn broadcast(&self, tx: &Transaction) -> Result<Broadcast, Error> {
-        self.node.broadcast(tx).await
+        self.source.connection().broadcast(tx).await
     }
 
     fn elapsed(&self) -> Duration {

@@ -6,10 +6,12 @@ use std::{
 };
 
 use bdk_bitcoind_rpc::bitcoincore_rpc::{Auth, Client, RpcApi, jsonrpc};
-use bitcoin::{Block, BlockHash, Transaction, block::Header, consensus::encode, hashes::Hash};
+use bitcoin::{
+    Block, BlockHash, Transaction, Txid, block::Header, consensus::encode, hashes::Hash,
+};
 use serde_json::{Value, json};
 
-use crate::error::Error;
+use crate::{error::Error, proof::Mined};
 
 /// What became of a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,13 +103,15 @@ impl Node {
         parsed.ok_or_else(|| Error::node("getblockhash", &hash))
     }
 
-    /// A whole block.
+    /// A transaction in a block, with what shows that it is there.
     ///
     /// # Errors
-    /// When the node does not have it.
-    pub async fn block(&self, hash: BlockHash) -> Result<Block, Error> {
+    /// When the node does not have the block, or the block not the transaction.
+    pub async fn mined(&self, hash: BlockHash, txid: Txid) -> Result<Mined, Error> {
         let block = self.call("getblock", vec![json!(hash), json!(0)]).await?;
-        decode("getblock", &block)
+        let block: Block = decode("getblock", &block)?;
+        let lacks = || Error::node("getblock", format!("block {hash} does not hold {txid}"));
+        Mined::of(&block, txid).ok_or_else(lacks)
     }
 
     /// Header of the block at a height of the active chain.
@@ -126,9 +130,7 @@ impl Node {
     /// When the node does not answer.
     pub async fn fee_rate_ceil(&self, blocks: u16) -> Result<Option<u64>, Error> {
         let answer = self.call("estimatesmartfee", vec![json!(blocks)]).await?;
-        let Some(rate) = answer.get("feerate") else { return Ok(None) };
-        let rate = bitcoin::Amount::from_str_in(&rate.to_string(), bitcoin::Denomination::Bitcoin);
-        Ok(rate.ok().map(bitcoin::Amount::to_sat))
+        Ok(answer.get("feerate").and_then(sats))
     }
 
     /// What `getblockchaininfo` says.
@@ -147,9 +149,7 @@ impl Node {
         let asked = vec![json!(place.txid), json!(place.vout), json!(true)];
         let answer = self.call("gettxout", asked).await?;
         let Some(value) = answer.get("value") else { return Ok(None) };
-        let value =
-            bitcoin::Amount::from_str_in(&value.to_string(), bitcoin::Denomination::Bitcoin);
-        value.map(|value| Some(value.to_sat())).map_err(|error| Error::node("gettxout", error))
+        sats(value).map(Some).ok_or_else(|| Error::node("gettxout", value))
     }
 
     /// Hands a transaction to the network.
@@ -172,26 +172,18 @@ impl Node {
             Err(error) => Err(Error::node("sendrawtransaction", error)),
         }
     }
-
-    /// Checks that the node is on `network`.
-    ///
-    /// # Errors
-    /// When it is on another, or does not answer.
-    pub async fn check_network(&self, network: bitcoin::Network) -> Result<(), Error> {
-        let found = self.hash_at(0).await?;
-        let expected = bitcoin::constants::genesis_block(network).block_hash();
-        if found == expected {
-            return Ok(());
-        }
-        let why =
-            format!("the node's first block is {found}, network {network} begins with {expected}");
-        Err(Error::Config(why))
-    }
 }
 
 fn decode<T: encode::Decodable>(doing: &str, value: &Value) -> Result<T, Error> {
     let text = value.as_str().ok_or_else(|| Error::node(doing, value))?;
     encode::deserialize_hex(text).map_err(|error| Error::node(doing, error))
+}
+
+/// Sats of an amount of bitcoin as JSON has it.
+#[must_use]
+pub fn sats(bitcoin: &Value) -> Option<u64> {
+    let amount = bitcoin::Amount::from_btc(bitcoin.as_f64()?).ok()?;
+    Some(amount.to_sat())
 }
 
 /// A hash in internal byte order, as contracts have it.
@@ -231,5 +223,12 @@ mod tests {
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), 2);
         assert_ne!(seen.first(), seen.last());
+    }
+
+    #[test]
+    fn small_fee_rates_are_read_too() {
+        assert_eq!(sats(&json!(0.00001)), Some(1_000));
+        assert_eq!(sats(&json!(0.000_123_45)), Some(12_345));
+        assert_eq!(sats(&json!(-1)), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use alloy::primitives::Bytes;
 use bitcoin::{
-    Block, Transaction, Txid,
+    Block, Transaction, TxMerkleNode, Txid,
     consensus::encode::serialize,
     hashes::{Hash, HashEngine, sha256d},
 };
@@ -47,21 +47,82 @@ pub fn stripped(tx: &Transaction) -> Vec<u8> {
     serialize(&bare)
 }
 
-/// The proof for `provePayout`: `headers` are 80 bytes each, the block's own first. `None` if the block does not hold
-/// the transaction.
+/// A transaction in its block, with what shows that it is there: its Merkle branch, and the coinbase's, whose length is
+/// the depth of the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mined {
+    /// The transaction.
+    pub tx: Transaction,
+    /// Its place in the block.
+    pub index: u32,
+    /// Siblings from the leaf upwards, 32 bytes each in internal order.
+    pub branch: Vec<u8>,
+    /// The block's first transaction.
+    pub coinbase: Transaction,
+    /// Its branch.
+    pub coinbase_branch: Vec<u8>,
+}
+
+impl Mined {
+    /// From a whole block. `None` if the block does not hold the transaction.
+    #[must_use]
+    pub fn of(block: &Block, txid: Txid) -> Option<Self> {
+        let txids: Vec<Txid> = block.txdata.iter().map(Transaction::compute_txid).collect();
+        let index = txids.iter().position(|found| *found == txid)?;
+        Some(Self {
+            tx: block.txdata.get(index)?.clone(),
+            index: u32::try_from(index).ok()?,
+            branch: branch(&txids, index)?,
+            coinbase: block.txdata.first()?.clone(),
+            coinbase_branch: branch(&txids, 0)?,
+        })
+    }
+
+    /// Whether it is in the block with this Merkle root, by the rules of the ledger contract: both branches climb to the
+    /// root, they are equally long, and neither transaction has the 64 bytes of an inner node.
+    #[must_use]
+    pub fn is_under(&self, root: TxMerkleNode) -> bool {
+        let climbs = |tx: &Transaction, branch: &[u8], index| {
+            stripped(tx).len() != 64 && climb(tx.compute_txid(), branch, index) == Some(root)
+        };
+        self.coinbase.is_coinbase()
+            && self.branch.len() == self.coinbase_branch.len()
+            && climbs(&self.coinbase, &self.coinbase_branch, 0)
+            && climbs(&self.tx, &self.branch, self.index)
+    }
+
+    /// The proof for `provePayout`: `headers` are 80 bytes each, the block's own first.
+    #[must_use]
+    pub fn proof(&self, headers: Vec<u8>) -> IEpochLedger::Proof {
+        IEpochLedger::Proof {
+            headers: headers.into(),
+            transaction: stripped(&self.tx).into(),
+            branch: Bytes::from(self.branch.clone()),
+            index: self.index,
+            coinbase: stripped(&self.coinbase).into(),
+            coinbaseBranch: Bytes::from(self.coinbase_branch.clone()),
+        }
+    }
+}
+
+/// The root that a branch leads to from `txid` at `index`; `None` if its length or the index makes no sense.
 #[must_use]
-pub fn build(block: &Block, txid: Txid, headers: Vec<u8>) -> Option<IEpochLedger::Proof> {
-    let txids: Vec<Txid> = block.txdata.iter().map(Transaction::compute_txid).collect();
-    let index = txids.iter().position(|found| *found == txid)?;
-    let (tx, coinbase) = (block.txdata.get(index)?, block.txdata.first()?);
-    Some(IEpochLedger::Proof {
-        headers: headers.into(),
-        transaction: stripped(tx).into(),
-        branch: Bytes::from(branch(&txids, index)?),
-        index: u32::try_from(index).ok()?,
-        coinbase: stripped(coinbase).into(),
-        coinbaseBranch: Bytes::from(branch(&txids, 0)?),
-    })
+pub fn climb(txid: Txid, branch: &[u8], index: u32) -> Option<TxMerkleNode> {
+    let (siblings, rest) = branch.as_chunks::<32>();
+    // a block of 4 MB holds fewer than 2^17 transactions
+    if !rest.is_empty() || siblings.len() > 20 {
+        return None;
+    }
+    let (mut node, mut index) = (txid.to_byte_array(), index);
+    for sibling in siblings {
+        node = if index.is_multiple_of(2) {
+            hash_pair(&node, sibling)
+        } else {
+            hash_pair(sibling, &node)
+        };
+        index /= 2;
+    }
+    (index == 0).then(|| TxMerkleNode::from_byte_array(node))
 }
 
 #[cfg(test)]
@@ -71,19 +132,6 @@ mod tests {
 
     use super::*;
 
-    fn climb(txid: Txid, branch: &[u8], mut index: usize) -> [u8; 32] {
-        branch.chunks(32).fold(txid.to_byte_array(), |node, sibling| {
-            let sibling: [u8; 32] = sibling.try_into().unwrap();
-            let parent = if index.is_multiple_of(2) {
-                hash_pair(&node, &sibling)
-            } else {
-                hash_pair(&sibling, &node)
-            };
-            index /= 2;
-            parent
-        })
-    }
-
     proptest! {
         #[test]
         fn a_branch_climbs_to_the_root_that_bitcoin_computes(seeds in prop::collection::vec(any::<[u8; 32]>(), 1..40)) {
@@ -91,7 +139,15 @@ mod tests {
             let root = merkle_tree::calculate_root(txids.iter().copied()).unwrap();
             for (index, txid) in txids.iter().enumerate() {
                 let branch = branch(&txids, index).unwrap();
-                prop_assert_eq!(climb(*txid, &branch, index), root.to_byte_array());
+                let place = u32::try_from(index).unwrap();
+                prop_assert_eq!(climb(*txid, &branch, place), Some(TxMerkleNode::from_byte_array(root.to_byte_array())));
+                // an index beyond the tree, another place or a damaged branch lead elsewhere
+                prop_assert_eq!(climb(*txid, &branch, place + (1 << (branch.len() / 32))), None);
+                if !branch.is_empty() {
+                    let mut bad = branch.clone();
+                    bad[0] ^= 1;
+                    prop_assert_ne!(climb(*txid, &bad, place).unwrap().to_byte_array(), root.to_byte_array());
+                }
             }
             prop_assert!(branch(&txids, txids.len()).is_none());
         }

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use alloy::primitives::U256;
-use bitcoin::{Block, BlockHash, OutPoint, Psbt, Transaction, Txid, block::Header};
+use bitcoin::{BlockHash, OutPoint, Psbt, Transaction, Txid, block::Header};
 use domain::{EpochId, Leaf};
 use evm::{BlockRef, bindings::IEpochLedger};
 
@@ -21,6 +21,7 @@ use crate::{
     ledger::Figures,
     node::Broadcast,
     plan::PlannedTx,
+    proof::Mined,
     protocol::Request,
     state::State,
     store::BitcoinNews,
@@ -106,7 +107,7 @@ pub trait Evm {
 #[allow(
     missing_docs,
     clippy::missing_errors_doc,
-    reason = "each is what `Node` or `Treasury` has under the same name"
+    reason = "each is what `Backend` or `Treasury` has under the same name"
 )]
 pub trait Bitcoin {
     /// Reads the next stretch of blocks; `true` if there are more. The news must be stored before anything is built on
@@ -119,7 +120,8 @@ pub trait Bitcoin {
     fn coin(&self, outpoint: OutPoint) -> Option<(Coin, Transaction)>;
     async fn hash_at(&self, height: u32) -> Result<BlockHash, Error>;
     async fn header_at(&self, height: u32) -> Result<Header, Error>;
-    async fn block(&self, hash: BlockHash) -> Result<Block, Error>;
+    /// A transaction in the block at `height`, with what shows that it is there.
+    async fn mined(&self, height: u32, block: BlockHash, txid: Txid) -> Result<Mined, Error>;
     async fn fee_rate_ceil(&self, blocks: u16) -> Result<Option<u64>, Error>;
     async fn broadcast(&self, tx: &Transaction) -> Result<Broadcast, Error>;
     /// Time since some moment before the engine started; it never goes back.

@@ -3,9 +3,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bdk_bitcoind_rpc::{BlockEvent, Emitter, NO_EXPECTED_MEMPOOL_TXS};
-use bdk_wallet::{ChangeSet, KeychainKind, Wallet};
-use bitcoin::{Block, OutPoint, Script, ScriptBuf, Transaction, Txid};
+use bdk_bitcoind_rpc::{Emitter, NO_EXPECTED_MEMPOOL_TXS};
+use bdk_wallet::{
+    ChangeSet, KeychainKind, Wallet,
+    chain::{BlockId, ChainPosition},
+};
+use bitcoin::{Block, BlockHash, OutPoint, Script, ScriptBuf, Transaction, Txid};
 
 mod coins;
 
@@ -15,6 +18,7 @@ use crate::{
     encode,
     error::Error,
     ledger::Watch,
+    light::{Light, Place},
     node::Node,
     store::{BitcoinNews, Marked},
     vault::{Coin, GENESIS_BATON, Keychain, Vault},
@@ -105,9 +109,72 @@ impl Treasury {
             let mut inner = wallet.lock().unwrap_or_else(PoisonError::into_inner);
             let tip = inner.wallet.latest_checkpoint();
             let mut emitter = Emitter::new(client, tip, birthday, NO_EXPECTED_MEMPOOL_TXS);
-            read_stretch(&mut inner, &genesis, || emitter.next_block())
+            let next = |_: &Wallet| {
+                let event = emitter.next_block().map_err(|error| Error::node("blocks", error))?;
+                Ok(event.map(|event| Step {
+                    height: event.block_height(),
+                    to: event.connected_to(),
+                    block: event.block,
+                }))
+            };
+            read_stretch(&mut inner, &genesis, STRIDE, next)
         });
         task.await.map_err(|error| Error::Wallet(error.to_string()))?
+    }
+
+    /// The same from a light server: of each block only what is ours.
+    ///
+    /// # Errors
+    /// When the server does not answer, or what it says is not proven.
+    pub async fn sync_light(&self, light: &Arc<Light>) -> Result<(BitcoinNews, bool), Error> {
+        let (light, wallet) = (Arc::clone(light), Arc::clone(&self.wallet));
+        let genesis = self.genesis.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let lock = || wallet.lock().unwrap_or_else(PoisonError::into_inner);
+            // the server may take long: the wallet stays free until there is something to apply
+            let tip = lock().wallet.latest_checkpoint();
+            let mut stretch = light.next(&tip)?;
+            let blocks = std::mem::take(&mut stretch.blocks);
+            let (most, more) = (blocks.len(), stretch.more);
+            let mut blocks = blocks.into_iter();
+            let next = |wallet: &Wallet| {
+                let Some((height, block)) = blocks.next() else { return Ok(None) };
+                let (tip, below) = (wallet.latest_checkpoint(), height.saturating_sub(1));
+                let to = if tip.height() < below {
+                    tip.block_id()
+                } else {
+                    BlockId { height: below, hash: block.header.prev_blockhash }
+                };
+                Ok(Some(Step { height, to, block }))
+            };
+            let (news, cut) = read_stretch(&mut lock(), &genesis, most.saturating_add(1), next)?;
+            if !cut {
+                light.applied(stretch);
+            }
+            Ok((news, more || cut))
+        });
+        task.await.map_err(|error| Error::Wallet(error.to_string()))?
+    }
+
+    /// Hash of a block that was read.
+    #[must_use]
+    pub fn hash_at(&self, height: u32) -> Option<BlockHash> {
+        self.with(|wallet| Some(wallet.latest_checkpoint().get(height)?.hash()))
+    }
+
+    /// Highest treasury index in use, and the wallet's transactions with their blocks.
+    #[must_use]
+    pub fn read_before(&self) -> (Option<u32>, Vec<(Txid, Place)>) {
+        self.with(|wallet| {
+            let places = wallet.transactions().filter_map(|tx| match tx.chain_position {
+                ChainPosition::Confirmed { anchor, .. } => {
+                    let (height, block) = (anchor.block_id.height, anchor.block_id.hash);
+                    Some((tx.tx_node.txid, Place { height, block }))
+                }
+                ChainPosition::Unconfirmed { .. } => None,
+            });
+            (wallet.derivation_index(KeychainKind::External), places.collect())
+        })
     }
 
     fn with<T>(&self, read: impl FnOnce(&Wallet) -> T) -> T {
@@ -116,7 +183,7 @@ impl Treasury {
 
     /// Height and hash of the last block read.
     #[must_use]
-    pub fn tip(&self) -> (u32, bitcoin::BlockHash) {
+    pub fn tip(&self) -> (u32, BlockHash) {
         self.with(|wallet| {
             let tip = wallet.latest_checkpoint();
             (tip.height(), tip.hash())
@@ -146,29 +213,37 @@ impl Treasury {
     }
 }
 
-/// Applies a stretch of blocks. What was applied is always handed over, even if the node fails on the way: the wallet
-/// never asks for those blocks again. The failure comes back with the next call, which has nothing to hand over.
-fn read_stretch<E: std::fmt::Display>(
+/// A block to apply, and one that it connects to.
+struct Step {
+    height: u32,
+    to: BlockId,
+    block: Block,
+}
+
+/// Applies at most `most` blocks; `true` if it did not come to the end. What was applied is always handed over, even if
+/// the node fails on the way: the wallet never asks for those blocks again. The failure comes back with the next call,
+/// which has nothing to hand over.
+fn read_stretch(
     inner: &mut Inner,
     genesis: &ScriptBuf,
-    mut next: impl FnMut() -> Result<Option<BlockEvent<Block>>, E>,
+    most: usize,
+    mut next: impl FnMut(&Wallet) -> Result<Option<Step>, Error>,
 ) -> Result<(BitcoinNews, bool), Error> {
     let (mut news, mut more) = (BitcoinNews::default(), true);
-    for applied in 0..STRIDE {
-        let step = match next() {
-            Ok(Some(event)) => {
-                let (height, to) = (event.block_height(), event.connected_to());
+    for applied in 0..most {
+        let step = match next(&inner.wallet) {
+            Ok(Some(Step { height, to, block })) => {
                 let rewinds = height <= inner.wallet.latest_checkpoint().height();
-                let connected = inner.wallet.apply_block_connected_to(&event.block, height, to);
+                let connected = inner.wallet.apply_block_connected_to(&block, height, to);
                 connected.map_err(|error| Error::Wallet(error.to_string())).and_then(|()| {
                     let Inner { wallet, coins, watch } = &mut *inner;
-                    coins.connect(&event.block, height, wallet);
-                    read_block(&event.block, height, genesis, &mut news);
+                    coins.connect(&block, height, wallet);
+                    read_block(&block, height, genesis, &mut news);
                     let index = |script: &Script| {
                         let (_, index) = wallet.derivation_of_spk(script.to_owned())?;
                         Some(index)
                     };
-                    news.moves.extend(watch.read(&event.block, height, rewinds, index)?);
+                    news.moves.extend(watch.read(&block, height, rewinds, index)?);
                     Ok(())
                 })
             }
@@ -176,7 +251,7 @@ fn read_stretch<E: std::fmt::Display>(
                 more = false;
                 break;
             }
-            Err(error) => Err(Error::node("blocks", error)),
+            Err(error) => Err(error),
         };
         match step {
             Ok(()) => {}
@@ -206,7 +281,6 @@ fn read_block(block: &Block, height: u32, genesis: &ScriptBuf, news: &mut Bitcoi
 
 #[cfg(test)]
 mod tests {
-    use bdk_wallet::chain::{BlockId, CheckPoint};
     use bitcoin::{
         Amount, Network, TxOut, Witness,
         absolute::LockTime,
@@ -219,7 +293,7 @@ mod tests {
     use super::*;
     use crate::plan::tests::vault;
 
-    fn paying_block() -> BlockEvent<Block> {
+    fn paying_block() -> Step {
         let first = genesis_block(Network::Regtest);
         let script_pubkey = encode::marker(7, 0, &alloy::primitives::B256::repeat_byte(1));
         let tx = Transaction {
@@ -232,9 +306,8 @@ mod tests {
         header.prev_blockhash = first.block_hash();
         header.merkle_root = bitcoin::TxMerkleNode::all_zeros();
         let block = Block { header, txdata: vec![tx] };
-        let at = BlockId { height: 1, hash: block.block_hash() };
-        let start = CheckPoint::new(BlockId { height: 0, hash: first.block_hash() });
-        BlockEvent { checkpoint: start.push(at).unwrap(), block }
+        let to = BlockId { height: 0, hash: first.block_hash() };
+        Step { height: 1, to, block }
     }
 
     /// A node that fails after a block must not cost us the payout that was in the block.
@@ -243,12 +316,13 @@ mod tests {
         let (_, vault) = vault();
         let treasury = Treasury::load(&vault, ChangeSet::default(), 5, 0).unwrap();
         let mut wallet = treasury.wallet.lock().unwrap();
-        let mut answers = vec![Err("the node went away"), Ok(Some(paying_block()))];
-        let mut next = || answers.pop().unwrap_or(Err("still away"));
-        let (news, more) = read_stretch(&mut wallet, &treasury.genesis, &mut next).unwrap();
+        let away = || Err(Error::node("blocks", "the node went away"));
+        let mut answers = vec![away(), Ok(Some(paying_block()))];
+        let mut next = |_: &Wallet| answers.pop().unwrap_or_else(away);
+        let (news, more) = read_stretch(&mut wallet, &treasury.genesis, 9, &mut next).unwrap();
         assert_eq!(wallet.wallet.latest_checkpoint().height(), 1, "it is not read again");
         assert_eq!((news.marked.len(), more), (1, true));
         assert!(news.wallet.is_some());
-        assert!(read_stretch(&mut wallet, &treasury.genesis, next).is_err());
+        assert!(read_stretch(&mut wallet, &treasury.genesis, 9, next).is_err());
     }
 }

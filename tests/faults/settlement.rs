@@ -15,6 +15,7 @@ mod audit;
 mod court;
 mod desk;
 mod holders;
+mod light;
 mod operator;
 mod rival;
 #[allow(dead_code, reason = "the large sweep, `tests/crash`, uses the rest")]

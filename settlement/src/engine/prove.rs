@@ -7,7 +7,7 @@ use super::Engine;
 use crate::{
     error::Error,
     halt::HaltPoint,
-    proof, relay,
+    relay,
     rim::{Bitcoin, Book, Evm, Rim},
     state::{Confirmed, Inclusion, State},
 };
@@ -72,10 +72,8 @@ impl<R: Rim> Engine<R> {
         };
         let headers =
             run.iter().take(count).flat_map(bitcoin::consensus::encode::serialize).collect();
-        let block = self.node.block(inclusion.block).await?;
-        let proof = proof::build(&block, inclusion.txid, headers).ok_or_else(|| {
-            Error::mismatch(epoch, format!("block {} lacks {}", inclusion.block, inclusion.txid))
-        })?;
+        let mined = self.node.mined(inclusion.height, inclusion.block, inclusion.txid).await?;
+        let proof = mined.proof(headers);
         self.chain.prove(epoch, inclusion.batch, proof).await?;
         info!(epoch = epoch.0, txid = %inclusion.txid, batch = inclusion.batch, "proven on chain");
         Ok(())

@@ -1,5 +1,7 @@
 //! The treasury wallet and what else Bitcoin's blocks brought, in the database.
 
+use std::collections::BTreeSet;
+
 use bdk_wallet::{ChangeSet, chain::Merge};
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid, consensus::encode};
 use sqlx::Row;
@@ -110,6 +112,38 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Every payout transaction that was seen in a block, by height.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn marked(&self) -> Result<Vec<Marked>, Error> {
+        let rows = sqlx::query(
+            "SELECT txid, block_hash, height, epoch, batch, spends FROM marked ORDER BY height",
+        );
+        let rows = rows.fetch_all(&self.pool).await?;
+        let read = |row: sqlx::any::AnyRow| {
+            let batch = u16::try_from(row.get::<i64, _>(4));
+            Ok(Marked {
+                txid: parse(&row.get::<String, _>(0))?,
+                block: parse(&row.get::<String, _>(1))?,
+                height: number(&row, 2)?,
+                epoch: number(&row, 3)?,
+                batch: batch.map_err(|error| Error::Damaged(error.to_string()))?,
+                spends: parse(&row.get::<String, _>(5))?,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// The transactions that pay to the first baton's script.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn genesis_ids(&self) -> Result<BTreeSet<Txid>, Error> {
+        let rows = sqlx::query("SELECT txid FROM genesis").fetch_all(&self.pool).await?;
+        rows.into_iter().map(|row| parse(&row.get::<String, _>(0))).collect()
     }
 
     /// Blocks in which a transaction was seen; the newest height first.

@@ -80,7 +80,8 @@ pub fn write_config(dir: &Path, net: &Devnet, node: &Bitcoind, vault: &str) -> P
     let mut text = format!(
         "database = \"settlement.sqlite\"\nlisten = \"127.0.0.1:{port}\"\nnetwork = \"regtest\"\n\
          poll_ms = 40\ndeployment = {:?}\n[evm]\nrpc = [{url:?}, {url:?}]\n\
-         key_file = \"operator.key\"\n[bitcoin]\nrpc = {:?}\ncookie_file = {:?}\n\
+         key_file = \"operator.key\"\n[bitcoin]\n\
+         backend = {{ kind = \"rpc\", url = {:?}, cookie_file = {:?} }}\n\
          birthday_height = 100\nconfirmations = 6\nfunding_confirmations = 3\n{vault}\
          reserve_index = 0\nlookahead = 20\nthreshold = 2\n[policy]\nmin_pay = 10000\n\
          min_baton = 10000\ndefer_after_epochs = 3\nmax_batch_bytes = 75000\n\

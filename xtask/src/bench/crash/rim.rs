@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use alloy::primitives::{B256, U256, keccak256};
 use alloy::sol_types::SolValue;
-use bitcoin::{Block, BlockHash, OutPoint, Script, Transaction, Txid, block::Header, hashes::Hash};
+use bitcoin::{BlockHash, OutPoint, Script, Transaction, Txid, block::Header, hashes::Hash};
 use domain::{EpochId, Leaf};
 use evm::{BlockRef, bindings::IEpochLedger};
 use settlement::{
@@ -14,6 +14,7 @@ use settlement::{
     error::Error,
     ledger::Watch,
     node::Broadcast,
+    proof::Mined,
     relay,
     rim::{Bitcoin, Evm, Rim},
     store::{BitcoinNews, Marked},
@@ -303,11 +304,12 @@ impl Bitcoin for SimBitcoin {
         mined.map(|mined| mined.block.header).ok_or_else(|| failed("getblockheader"))
     }
 
-    async fn block(&self, hash: BlockHash) -> Result<Block, Error> {
+    async fn mined(&self, _height: u32, hash: BlockHash, txid: Txid) -> Result<Mined, Error> {
         self.world.step("getblock").await?;
         let sim = self.world.0.borrow();
         let at = sim.network.hashes.iter().rposition(|found| *found == hash);
-        at.map(|at| sim.network.blocks[at].block.clone()).ok_or_else(|| failed("getblock"))
+        let block = at.map(|at| &sim.network.blocks[at].block);
+        block.and_then(|block| Mined::of(block, txid)).ok_or_else(|| failed("getblock"))
     }
 
     async fn fee_rate_ceil(&self, _blocks: u16) -> Result<Option<u64>, Error> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bitcoin::Network;
 use settlement::{
-    config::{BitcoinConfig, Config, EvmConfig, Policy, SignerConfig, VaultConfig},
+    config::{BackendConfig, BitcoinConfig, Config, EvmConfig, Policy, SignerConfig, VaultConfig},
     database::Database,
 };
 
@@ -21,8 +21,7 @@ pub(in crate::bench) fn config(max_batch_bytes: usize) -> Config {
         deployment: PathBuf::new(),
         evm: EvmConfig { rpc: [String::new(), String::new()], key_file: PathBuf::new() },
         bitcoin: BitcoinConfig {
-            rpc: String::new(),
-            cookie_file: PathBuf::new(),
+            backend: BackendConfig::Rpc { url: String::new(), cookie_file: PathBuf::new() },
             birthday_height: 0,
             confirmations: 6,
             funding_confirmations: 2,

@@ -67,7 +67,7 @@ pub(super) fn write_settlement_config(
         "deployment": dir.join("deployment.json"),
         "evm": {"rpc": [evm.url, evm.url], "key_file": dir.join("operator.key")},
         "bitcoin": {
-            "rpc": bitcoin.url, "cookie_file": bitcoin.cookie,
+            "backend": {"kind": "rpc", "url": bitcoin.url, "cookie_file": bitcoin.cookie},
             "birthday_height": 0, "confirmations": 6, "funding_confirmations": 1,
         },
         "vault": {
