@@ -4,10 +4,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::as_conversions,
     reason = "tests may panic"
 )]
 
-use std::{path::Path, process::Output};
+use std::{
+    path::Path,
+    process::{Output, Stdio},
+};
 
 use domain::{EpochId, Production, Rate, SeriesId, SwitchReason, journal::Head};
 use serde_json::Value;
@@ -24,8 +28,9 @@ use xtask::{
 /// Work that the blank report claims for each epoch.
 const WORK: u128 = 2_880_000;
 
-async fn verify(day: &Payday, evidence: &Path, more: &[&str]) -> (Output, String) {
-    let output = tokio::process::Command::new(paths::ours("verify").unwrap())
+fn command(day: &Payday, evidence: &Path, more: &[&str]) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(paths::ours("verify").unwrap());
+    command
         .args(["--evm", &day.net.evm.url, "--bitcoin", &day.net.bitcoin.url, "--log", "warn"])
         .arg("--cookie")
         .arg(&day.net.bitcoin.cookie)
@@ -37,10 +42,12 @@ async fn verify(day: &Payday, evidence: &Path, more: &[&str]) -> (Output, String
         .arg(paths::root())
         .arg("--evidence")
         .arg(evidence)
-        .args(more)
-        .output()
-        .await
-        .unwrap();
+        .args(more);
+    command
+}
+
+async fn verify(day: &Payday, evidence: &Path, more: &[&str]) -> (Output, String) {
+    let output = command(day, evidence, more).output().await.unwrap();
     let text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -124,6 +131,51 @@ async fn three_epochs(net: Devnet) -> Payday {
     day
 }
 
+/// With `--cache`: a second run, runs that were killed by SIGKILL in their midst, and a damaged file give the same bytes.
+async fn kept_data_change_nothing(day: &Payday, dir: &Path) {
+    let (honest, text) = verify(day, dir, &["--json"]).await;
+    assert!(honest.status.success(), "{text}");
+    let (full, killed) = (dir.join("kept"), dir.join("killed"));
+    let run = async |folder: &Path| {
+        let more = ["--json", "--progress", "--cache", folder.to_str().unwrap()];
+        let (output, text) = verify(day, dir, &more).await;
+        assert_eq!(output.stdout, honest.stdout, "{text}");
+        text
+    };
+    let said = run(&full).await;
+    assert!(said.contains("epoch 3 of 3, ") && said.contains("check 14 of 14, "), "{said}");
+    let file = |folder: &Path| folder.join("chains.cache");
+    let whole = std::fs::read(file(&full)).unwrap();
+    run(&full).await;
+    assert_eq!(std::fs::read(file(&full)).unwrap().len(), whole.len(), "nothing is read again");
+
+    let mut hit = 0;
+    for part in 0..8 {
+        let more = ["--json", "--cache", killed.to_str().unwrap()];
+        let mut child = command(day, dir, &more).kill_on_drop(true).stdout(Stdio::null()).spawn();
+        let child = child.as_mut().unwrap();
+        let size = || std::fs::metadata(file(&killed)).map_or(0, |file| file.len());
+        while size() <= (whole.len() / 8 * part) as u64 && child.try_wait().unwrap().is_none() {
+            tokio::time::sleep(std::time::Duration::from_micros(300)).await;
+        }
+        child.start_kill().unwrap();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&child.wait().await.unwrap());
+        hit += usize::from(signal == Some(9));
+    }
+    println!("killed {hit} of 8 runs in their midst, {} bytes kept", whole.len());
+    assert!(hit > 0, "no run was killed before its end");
+    run(&killed).await;
+
+    for n in 0..4 {
+        let mut bytes = whole.clone();
+        let at = bytes.len() * (2 * n + 1) / 8;
+        bytes[at..at + 2].iter_mut().for_each(|byte| *byte ^= 0x81);
+        std::fs::write(file(&full), bytes).unwrap();
+        let said = run(&full).await;
+        assert!(said.contains("damaged"), "byte {at}: {said}");
+    }
+}
+
 fn outcome(report: &Value, check: u64) -> &str {
     let verdicts = report["report"]["verdicts"].as_array().unwrap();
     let verdict = verdicts.iter().find(|verdict| verdict["check"] == check).unwrap();
@@ -161,6 +213,8 @@ async fn paid_epochs_verify_and_every_lie_is_found() {
     println!("{text}");
     assert!(output.status.success(), "{text}");
     assert_eq!(text.matches(" noticed    ").count(), 17, "{text}");
+
+    kept_data_change_nothing(&day, dir.path()).await;
 
     // a root with one bit changed, committed for real
     report::enter_epoch(&day.net, first + 4).await.unwrap();

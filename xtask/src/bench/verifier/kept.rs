@@ -1,20 +1,12 @@
 //! The verifier's cache on made-up chains: the same verdict from kept data, from a file that was damaged, after a run that
 //! was cut off anywhere, and after both chains took another branch; and what it saves.
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use eyre::{Result, bail};
 use verifier::{
     cache::{Cache, scope_of},
     checks,
-    rpc::{Posted, Transport},
     world::{Sources, World},
 };
 
@@ -57,29 +49,33 @@ fn keeping(sources: &Sources, kept: &Arc<Cache>) -> Sources {
     sources
 }
 
-/// A node that answers so many requests and then is gone.
-struct Dying {
-    node: Arc<dyn Transport>,
-    left: Arc<AtomicUsize>,
-}
-
-impl Transport for Dying {
-    fn post(&self, body: Vec<u8>) -> Posted<'_> {
-        let one_less = |left: usize| left.checked_sub(1);
-        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
-            Ok(_) => self.node.post(body),
-            Err(_) => Box::pin(async { Err("gone".to_owned()) }),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{
+        fs,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use tempfile::TempDir;
+    use verifier::rpc::{Posted, Transport};
 
     use super::{super::SMALL, *};
+
+    /// A node that answers so many requests and then is gone.
+    struct Dying {
+        node: Arc<dyn Transport>,
+        left: Arc<AtomicUsize>,
+    }
+
+    impl Transport for Dying {
+        fn post(&self, body: Vec<u8>) -> Posted<'_> {
+            let one_less = |left: usize| left.checked_sub(1);
+            match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+                Ok(_) => self.node.post(body),
+                Err(_) => Box::pin(async { Err("gone".to_owned()) }),
+            }
+        }
+    }
 
     /// The report as JSON, and how many records were used and distrusted.
     async fn verify(folder: &TempDir, size: Size) -> (String, u64, u64) {
