@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use bitcoin::Network;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::{database::Database, error::Error, orders::OrdersConfig, vault::Vault};
+use crate::{
+    database::Database, error::Error, orders::OrdersConfig, ownership::OwnershipConfig,
+    vault::Vault,
+};
 
 /// Everything that settlement is told. Relative paths are relative to the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -31,6 +34,8 @@ pub struct Config {
     pub policy: Policy,
     /// Who may pause, and how; without it nobody can.
     pub orders: Option<OrdersConfig>,
+    /// From which payment on the holder of a payout script should have shown its key; without it nobody is asked.
+    pub ownership: Option<OwnershipConfig>,
     /// Folder with PSBTs that co-signers off the network have signed.
     #[serde(default = "psbt_dir")]
     pub psbt_dir: PathBuf,
@@ -139,6 +144,9 @@ impl Config {
         }
         if let Some(orders) = &mut config.orders {
             orders.dir = base.join(&orders.dir);
+        }
+        if let Some(ownership) = &mut config.ownership {
+            ownership.dir = base.join(&ownership.dir);
         }
         config.database = config.database.below(base);
         config.check()?;

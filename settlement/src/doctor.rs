@@ -14,8 +14,16 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use crate::{
-    config::Config, court, error::Error, node::Node, plan::fee_ceil, state::State, store::Store,
-    treasury::Treasury, vault::Coin,
+    config::Config,
+    court,
+    error::Error,
+    node::Node,
+    ownership::{Owners, OwnershipConfig},
+    plan::fee_ceil,
+    state::State,
+    store::Store,
+    treasury::Treasury,
+    vault::Coin,
 };
 
 sol! {
@@ -63,6 +71,12 @@ pub async fn examine(path: &Path) -> Vec<Finding> {
     if config.database.exists() {
         let books = async { Store::read(&config.database).await?.audit_books().await };
         found.push(finding("books", books.await.map_err(|error| error.to_string())));
+        if let (Some(asked), Ok(deployment)) =
+            (&config.ownership, Deployment::read(&config.deployment))
+        {
+            let owners = Owners::new(&config, &deployment);
+            found.push(finding("payout scripts", owners_words(&config, asked, &owners).await));
+        }
     }
     for signer in &config.signers {
         let answer = UnixStream::connect(&signer.socket).await;
@@ -72,6 +86,22 @@ pub async fn examine(path: &Path) -> Vec<Finding> {
         found.push(finding(format!("signer {}", signer.name), words));
     }
     found
+}
+
+/// Who is paid much and has shown no key. Nobody's payment waits for it, so it is no problem either.
+async fn owners_words(
+    config: &Config,
+    asked: &OwnershipConfig,
+    owners: &Owners,
+) -> Result<String, String> {
+    let unproven = async { owners.unproven(&Store::read(&config.database).await?).await };
+    let unproven = unproven.await.map_err(|error: Error| error.to_string())?;
+    if unproven.is_empty() {
+        return Ok(format!("everybody paid {} sat or more has shown the key", asked.above_sat));
+    }
+    let list: Vec<String> =
+        unproven.iter().map(|each| format!("{} ({} sat)", each.account, each.sats)).collect();
+    Ok(format!("asked for a proof, see docs/OWNERSHIP.md: {}", list.join(", ")))
 }
 
 fn finding(name: impl Into<String>, words: Result<String, String>) -> Finding {

@@ -4,6 +4,7 @@
 mod answer;
 mod commit;
 mod fund;
+mod owners;
 mod pay;
 mod prove;
 

@@ -10,6 +10,7 @@ use crate::{
     court::Bond,
     engine::{Engine, Watch},
     error::Error,
+    ownership::Unproven,
     state::State,
     store::Store,
 };
@@ -49,6 +50,9 @@ pub struct Status {
     pub bond: Option<Bond>,
     /// Demands that wait for an answer.
     pub demands: Vec<DemandStatus>,
+    /// Accounts that are paid much and have shown no key of their script; no payment waits for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unproven: Vec<Unproven>,
     /// Every epoch, ascending.
     pub epochs: Vec<EpochStatus>,
 }
@@ -112,6 +116,7 @@ pub async fn status(
                 until: *until,
             })
             .collect(),
+        unproven: Vec::new(),
         epochs: epochs.collect::<Result<_, _>>()?,
     })
 }
@@ -137,6 +142,9 @@ async fn gauges(Shared(engine): Shared<Arc<Engine>>) -> Result<String, (StatusCo
 
 async fn full(Shared(engine): Shared<Arc<Engine>>) -> Result<Json<Status>, (StatusCode, String)> {
     let watch = engine.court().await;
+    let fail = |error: Error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
     let status = status(&engine.store(), engine.trouble().await, &watch).await;
-    status.map(Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
+    let mut status = status.map_err(fail)?;
+    status.unproven = engine.unproven().await.map_err(fail)?;
+    Ok(Json(status))
 }

@@ -88,6 +88,8 @@ pub mod signer;
 
 pub mod script;
 
+pub mod ownership;
+
 pub mod config;
 
 pub mod http;

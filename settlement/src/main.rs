@@ -1,5 +1,8 @@
 //! The `settlement` command.
 
+#[path = "main/ownership.rs"]
+mod ownership_command;
+
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -19,7 +22,9 @@ use settlement::{
     engine::{Engine, Watch},
     export,
     halt::{HaltPoint, Halts},
-    http, metrics, offline, orders, script, statement,
+    http, metrics, offline, orders,
+    ownership::Owners,
+    script, statement,
     store::Store,
     vault::{GENESIS_BATON, Keychain},
 };
@@ -146,6 +151,9 @@ enum Command {
         #[arg(long, conflicts_with = "epoch")]
         accept: Option<bitcoin::Txid>,
     },
+    /// Who has the key of a payout script: docs/OWNERSHIP.md.
+    #[command(subcommand)]
+    Ownership(ownership_command::Ownership),
     /// Prints an address of the vault.
     Address {
         /// Configuration file.
@@ -225,8 +233,14 @@ async fn start() -> Result<()> {
     match cli.command {
         Command::Run { config, halt_at } => run(Config::read(&config)?, halt_at).await,
         Command::Status { config } => {
-            let store = Store::read(&Config::read(&config)?.database).await?;
-            print(&http::status(&store, None, &Watch::default()).await?)
+            let config = Config::read(&config)?;
+            let store = Store::read(&config.database).await?;
+            let mut status = http::status(&store, None, &Watch::default()).await?;
+            if config.ownership.is_some() {
+                let deployment = evm::Deployment::read(&config.deployment)?;
+                status.unproven = Owners::new(&config, &deployment).unproven(&store).await?;
+            }
+            print(&status)
         }
         Command::DryRun { config, epoch } => {
             print(&dry_run::dry_run(&Config::read(&config)?, EpochId(epoch)).await?)
@@ -294,6 +308,7 @@ async fn by_hand(command: Command) -> Result<()> {
             let (key, ledger) = (evm::read_key(&key_file)?, deployment.epoch_ledger);
             print(&orders::approve(&key, deployment.chain_id, ledger, number, action)?)
         }
+        Command::Ownership(command) => ownership_command::run(command).await,
         Command::Alerts => {
             say(metrics::rules().trim_end());
             Ok(())

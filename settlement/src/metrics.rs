@@ -160,6 +160,8 @@ pub async fn text(engine: &Engine) -> Result<String, Error> {
         let count = store.count_answers(state).await?;
         gauge(&format!("demands_{name}_total"), "", i64::try_from(count).unwrap_or(i64::MAX));
     }
+    let unproven = engine.unproven().await?.len();
+    gauge("scripts_unproven", "", i64::try_from(unproven).unwrap_or(i64::MAX));
     // unknown is no alarm: an EVM node that does not answer is another alert
     let bond = watch.bond.unwrap_or_else(|| Bond { sufficient: true, ..Bond::default() });
     gauge("bonded", "", i64::from(bond.sufficient));

@@ -84,7 +84,7 @@ fn read(path: &Path) -> Result<Psbt, Error> {
 }
 
 /// Writes a file whole or not at all.
-fn whole(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn whole(path: &Path, text: &str) -> Result<(), Error> {
     let new = path.with_extension("new");
     let file =
         std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
