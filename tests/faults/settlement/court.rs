@@ -303,7 +303,7 @@ async fn says_underbonded(world: &World) {
     assert!(line.starts_with("problem") && line.contains("`post` more"), "{said}");
 }
 
-fn doctor(config: &Path) -> String {
+pub fn doctor(config: &Path) -> String {
     let output = std::process::Command::new(paths::ours("settlement").unwrap())
         .args(["doctor", "--config"])
         .arg(config)

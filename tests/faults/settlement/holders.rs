@@ -2,10 +2,15 @@
 //! same lines, and their sums are the chain's. And the verifier's lies about the court are noticed.
 
 use alloy::primitives::Address;
-use serde_json::Value;
-use xtask::paths;
+use evm::bindings::IPayoutRegistry;
+use serde_json::{Value, json};
+use xtask::{
+    devnet::{DevKey, dev_key},
+    paths,
+    process::Process,
+};
 
-use super::world::World;
+use super::world::{POT, World};
 
 /// The verifier's output with more arguments; whether it succeeded.
 pub async fn verify(world: &World, more: &[&str]) -> (bool, Value) {
@@ -101,4 +106,96 @@ pub async fn lies_about_the_court_are_noticed(world: &World) {
     let trials = told["trials"].as_array().unwrap();
     assert!(good && trials.len() == 4, "{told}");
     assert!(trials.iter().all(|trial| trial["end"]["end"] == "noticed"), "{told}");
+}
+
+/// `settlement ownership` about one account and address; whether it succeeded, and what it said.
+fn ownership(world: &World, what: &str, account: Address, more: &[&str]) -> (bool, String) {
+    let (config, account) = (world.config.to_str().unwrap(), account.to_string());
+    let args = [&["ownership", what, "--config", config, "--account", &account], more].concat();
+    let output = std::process::Command::new(paths::ours("settlement").unwrap()).args(args).output();
+    let output = output.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+/// A proof by bitcoind's own keys: it signs the transaction that stands for the message, as it would a payment.
+async fn proof(world: &World, account: Address, address: &str) -> String {
+    let (good, said) = ownership(world, "message", account, &["--address", address]);
+    assert!(good, "{said}");
+    let ask: Value = serde_json::from_str(&said).unwrap();
+    let wallet = world.net.bitcoin.wallet("boris");
+    let call = json!([ask["to_sign"], ask["prevtxs"]]);
+    let signed = wallet.call("signrawtransactionwithwallet", call).await.unwrap();
+    assert_eq!(signed["complete"], true, "{signed}");
+    signed["hex"].as_str().unwrap().to_owned()
+}
+
+fn unproven(world: &World) -> Vec<Address> {
+    let list = world.cli(&["ownership", "list", "--config", world.config.to_str().unwrap()]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let each = list["unproven"].as_array().unwrap().iter();
+    each.map(|one| one["account"].as_str().unwrap().parse().unwrap()).collect()
+}
+
+async fn metric(process: &Process) -> String {
+    let ready = process.output().unwrap();
+    let url = ready.lines().find_map(|line| line.strip_prefix("ready settlement ")).unwrap();
+    let text = reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap();
+    text.lines().find(|line| line.contains("scripts_unproven")).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn owners_show_their_keys_and_are_paid_whether_they_do_or_not() {
+    let mut world = World::start().await;
+    let config = std::fs::read_to_string(&world.config).unwrap();
+    let asked = "[ownership]\nabove_sat = 1000\ndir = \"ownership\"\n[policy]";
+    std::fs::write(&world.config, config.replace("[policy]", asked)).unwrap();
+    let (anya, boris) = (dev_key(DevKey::Anya).address(), dev_key(DevKey::Boris).address());
+
+    // every kind of key that bitcoind has
+    for kind in ["bech32", "bech32m", "p2sh-segwit", "legacy"] {
+        let address = world.net.bitcoin.new_address("boris", kind).await.unwrap();
+        let hex = proof(&world, boris, &address).await;
+        let with = ["--address", &address, "--signature", &hex];
+        let (good, said) = ownership(&world, "check", boris, &with);
+        assert!(good, "{kind}: {said}");
+        let (good, said) = ownership(&world, "check", anya, &with);
+        assert!(!good && said.contains("not by the key"), "{kind}: {said}");
+    }
+    let address = world.net.bitcoin.new_address("boris", "legacy").await.unwrap();
+    let (_, said) = ownership(&world, "message", boris, &["--address", &address]);
+    let ask: Value = serde_json::from_str(&said).unwrap();
+    let wallet = world.net.bitcoin.wallet("boris");
+    let old = wallet.call("signmessage", json!([address, ask["message"]])).await.unwrap();
+    let with = ["--address", &address, "--signature", old.as_str().unwrap()];
+    assert!(ownership(&world, "check", boris, &with).0, "what signmessage prints");
+
+    // Boris changes to an address of his own; from the fourth epoch on it is paid, and asked about
+    let address = world.net.bitcoin.new_address("boris", "bech32").await.unwrap();
+    let script = world.cli(&["script", "--network", "regtest", &address]);
+    let registry = world.net.deployment.payout_registry;
+    let registry = IPayoutRegistry::new(registry, world.net.evm.as_key(DevKey::Boris).unwrap());
+    let bytes: alloy::primitives::Bytes = script.parse().unwrap();
+    evm::land("setScript", registry.setScript(bytes, 0)).await.unwrap();
+    let process = world.settle(None).await;
+    for _ in 0..5 {
+        let epoch = world.earn(POT).await;
+        world.until_proven(epoch, &process).await;
+    }
+    let script = script.trim_start_matches("0x");
+    assert!(world.received(script).await > 0, "paid without a proof");
+    let mut both = [anya, boris];
+    both.sort();
+    assert_eq!(unproven(&world), both);
+    assert!(metric(&process).await.ends_with(" 2"));
+    let hex = proof(&world, boris, &address).await;
+    let (good, said) = ownership(&world, "add", anya, &["--signature", &hex]);
+    assert!(!good && said.contains("not kept"), "{said}");
+    let (good, said) = ownership(&world, "add", boris, &["--signature", &hex]);
+    assert!(good, "beside the running service, for the script that the registry has: {said}");
+    assert_eq!(unproven(&world), [anya]);
+    assert!(metric(&process).await.ends_with(" 1"));
+    let said = super::court::doctor(&world.config);
+    let line = said.lines().find(|line| line.contains(" payout scripts: ")).unwrap_or_default();
+    assert!(line.starts_with("ok") && line.contains(&anya.to_string()), "{said}");
 }

@@ -46,6 +46,7 @@ pub(in crate::bench) fn config(max_batch_bytes: usize) -> Config {
             max_fee_rate: 10_000,
         },
         orders: None,
+        ownership: None,
         psbt_dir: PathBuf::new(),
         signers: ["a", "b", "c"].map(signer).into(),
     }
