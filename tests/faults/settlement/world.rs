@@ -29,7 +29,7 @@ pub const BORIS: u64 = 12;
 pub const POT: u64 = 1_000_000;
 /// Sats in the first baton: the operator's reserve for miner fees.
 pub const RESERVE: u64 = 1_000_000;
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 const MATURE: u32 = 6;
 
 pub struct World {
