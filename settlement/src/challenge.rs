@@ -2,6 +2,10 @@
 //! operator's key, and nothing is believed but the chain and the tree that hashes to the committed root.
 
 mod case;
+mod journal;
+mod watch;
+
+pub use watch::{Filed, WatchOptions, Watcher};
 
 use std::collections::BTreeSet;
 
@@ -57,11 +61,11 @@ pub struct Verdict {
     pub charges: Vec<Charge>,
 }
 
-/// A tree and outputs that somebody published.
+/// Trees and outputs that somebody published.
 #[derive(Clone, Debug, Default)]
 pub struct Published {
-    /// Leaves, as `settlement dry-run` prints them.
-    pub leaves: Option<Vec<Leaf>>,
+    /// Leaves of each tree, as `settlement dry-run` prints them.
+    pub trees: Vec<Vec<Leaf>>,
     /// Serialised outputs of batches.
     pub outputs: Vec<Bytes>,
 }
@@ -87,16 +91,20 @@ pub async fn examine(
     }
     let address = chain.deployment.ledger_court;
     for charge in &mut charges {
-        let call = RawCallBuilder::new_raw(challenger.clone(), charge.call.clone()).to(address);
-        if let Err(error) = call.call_raw().await {
-            let data = error.as_revert_data();
-            charge.refused = Some(data.map_or_else(|| error.to_string(), |d| evm::explain(&d)));
-        }
+        charge.refused = refusal(&charge.call, address, challenger).await;
     }
     charges.retain(|charge| {
         charge.refused.is_none() || !matches!(charge.fault, "unpaid" | "lateCommit" | "silence")
     });
     Ok(Verdict { epoch: epoch.0, tree_known, charges })
+}
+
+/// Why the court would not uphold a challenge in the newest block; `None` if it would.
+async fn refusal(call: &Bytes, court: Address, challenger: &DynProvider) -> Option<String> {
+    let call = RawCallBuilder::new_raw(challenger.clone(), call.clone()).to(court);
+    let error = call.call_raw().await.err()?;
+    let data = error.as_revert_data();
+    Some(data.map_or_else(|| error.to_string(), |data| evm::explain(&data)))
 }
 
 /// Sends what would be upheld; what was upheld meanwhile by somebody else is passed over. Returns how many landed.
@@ -156,10 +164,22 @@ async fn open(
 ) -> Result<Option<Case>, Error> {
     let Some(commitment) = chain.commitment(epoch).await? else { return Ok(None) };
     let world = retrace::world(chain, &Snapshots::new(chain.clone()), epoch, at).await?;
+    against(chain, epoch, at, world, commitment, published).await
+}
+
+/// The case against a commitment of an epoch whose world is known; `None` if its tree is not.
+async fn against(
+    chain: &Chain,
+    epoch: EpochId,
+    at: &BlockRef,
+    world: World,
+    commitment: Commitment,
+    published: Published,
+) -> Result<Option<Case>, Error> {
     let exhibits = exhibit::read(chain, epoch, at).await?;
     let ours = own(&world, &commitment)?;
     let mut candidates = vec![ours.leaves];
-    candidates.extend(published.leaves);
+    candidates.extend(published.trees);
     if let Some(shown) = exhibit::as_committed(&world, &commitment, &exhibits)? {
         candidates.push(shown.leaves);
     }
@@ -168,7 +188,7 @@ async fn open(
     let mut theirs = None;
     for leaves in candidates {
         let count = u32::try_from(leaves.len());
-        let found = tree(leaves)?;
+        let Ok(found) = tree(leaves) else { continue };
         if found.root().hash == committed && count == Ok(commitment.accounts) {
             theirs = Some(found);
         }

@@ -1,22 +1,18 @@
 //! The `settlement` command.
 
+#[path = "main/challenge.rs"]
+mod challenge_command;
 #[path = "main/ownership.rs"]
 mod ownership_command;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use alloy::primitives::Address;
 use bitcoin::Network;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use domain::EpochId;
 use eyre::{Result, WrapErr};
 use settlement::{
-    challenge::{self, Published},
     config::Config,
     doctor, dry_run,
     engine::{Engine, Watch},
@@ -69,8 +65,9 @@ enum Command {
         epoch: u32,
     },
     /// Says which challenges of an epoch's commitment the court would uphold now, and sends them with `--send`. Anyone
-    /// may: the key in the configuration, or the one given, pays the gas and is paid the reward.
-    Challenge(Request),
+    /// may: the key in the configuration, or the one given, pays the gas and is paid the reward. With `--watch` it goes on
+    /// until SIGTERM, over every commitment that can be challenged.
+    Challenge(challenge_command::Request),
     /// Prints the unsigned PSBTs of a planned epoch, one JSON object a line, from the database.
     Psbt {
         /// Configuration file.
@@ -176,32 +173,6 @@ enum Command {
     },
 }
 
-/// What is challenged, and with what.
-#[derive(Debug, Args)]
-struct Request {
-    /// Configuration file.
-    #[arg(long)]
-    config: PathBuf,
-    /// The epoch.
-    #[arg(long)]
-    epoch: u32,
-    /// The committed tree as somebody published it: JSON leaves, as `dry-run` prints them.
-    #[arg(long)]
-    tree: Option<PathBuf>,
-    /// A batch's outputs in hex, as docs/LEDGER.md serialises them.
-    #[arg(long)]
-    outputs: Option<PathBuf>,
-    /// Demands to see the leaves of this account; a deposit is left until they are shown.
-    #[arg(long, requires = "send")]
-    demand: Option<Address>,
-    /// Hex key of the challenger, mode 0600.
-    #[arg(long)]
-    key_file: Option<PathBuf>,
-    /// Sends what would be upheld.
-    #[arg(long)]
-    send: bool,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Which {
     /// The output that `setBaton` names.
@@ -245,7 +216,7 @@ async fn start() -> Result<()> {
         Command::DryRun { config, epoch } => {
             print(&dry_run::dry_run(&Config::read(&config)?, EpochId(epoch)).await?)
         }
-        Command::Challenge(request) => challenge(request).await,
+        Command::Challenge(request) => challenge_command::run(request).await,
         Command::Psbt { config, epoch } => {
             for each in export::psbts(&Config::read(&config)?, EpochId(epoch)).await? {
                 say(&serde_json::to_string(&each)?);
@@ -341,40 +312,6 @@ async fn run(config: Config, halt_at: Option<HaltPoint>) -> Result<()> {
         _ = int.recv() => tracing::info!("stopped by SIGINT"),
     }
     Ok(())
-}
-
-async fn challenge(request: Request) -> Result<()> {
-    let config = Config::read(&request.config)?;
-    let key = evm::read_key(request.key_file.as_ref().unwrap_or(&config.evm.key_file))?;
-    let [url, _] = &config.evm.rpc;
-    let (challenger, epoch) = (evm::connect_signing(url, key)?, EpochId(request.epoch));
-    if let Some(account) = request.demand {
-        return Ok(challenge::demand(&config, epoch, account, &challenger).await?);
-    }
-    let published = published(request.tree.as_deref(), request.outputs.as_deref())?;
-    let verdict = challenge::examine(&config, epoch, published, &challenger).await?;
-    print(&verdict)?;
-    if request.send {
-        let court = evm::Deployment::read(&config.deployment)?.ledger_court;
-        let landed = challenge::send(&verdict, court, &challenger).await?;
-        eprintln!("{landed} upheld");
-    }
-    Ok(())
-}
-
-fn published(tree: Option<&Path>, outputs: Option<&Path>) -> Result<Published> {
-    let read =
-        |path: &Path| std::fs::read_to_string(path).wrap_err_with(|| path.display().to_string());
-    let mut published = Published::default();
-    if let Some(path) = tree {
-        let value: serde_json::Value = serde_json::from_str(&read(path)?)?;
-        let leaves = value.get("leaves").cloned().unwrap_or(value);
-        published.leaves = Some(serde_json::from_value(leaves).wrap_err("--tree")?);
-    }
-    if let Some(path) = outputs {
-        published.outputs.push(read(path)?.trim().parse().wrap_err("--outputs")?);
-    }
-    Ok(published)
 }
 
 fn print(value: &impl serde::Serialize) -> Result<()> {

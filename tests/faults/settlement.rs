@@ -20,6 +20,7 @@ mod operator;
 mod rival;
 #[allow(dead_code, reason = "the large sweep, `tests/crash`, uses the rest")]
 mod sweep;
+mod watcher;
 mod world;
 
 use alloy::primitives::U256;

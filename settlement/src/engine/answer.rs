@@ -68,9 +68,10 @@ impl Engine {
     }
 
     async fn answer_demands(&self) -> Result<(), Error> {
-        let open = self.open_demands().await?;
-        let (finalized, latest) =
-            (self.chain.finalized().await?, block_at(self.chain.reader(), Finality::Latest).await?);
+        // the final block first: the newest, asked for later, lies at or above it, so that no block between is left out
+        let finalized = self.chain.finalized().await?;
+        let latest = block_at(self.chain.reader(), Finality::Latest).await?;
+        let open = self.open_demands(&finalized, &latest).await?;
         let (mut waiting, mut first) = (Vec::new(), None);
         for (account, epoch) in open {
             match self.face_demand(account, epoch, &finalized, &latest).await {
@@ -90,10 +91,12 @@ impl Engine {
     }
 
     /// Demands that no final block is known to answer. Blocks that are not final are read again each time.
-    async fn open_demands(&self) -> Result<BTreeSet<(Address, EpochId)>, Error> {
+    async fn open_demands(
+        &self,
+        finalized: &BlockRef,
+        latest: &BlockRef,
+    ) -> Result<BTreeSet<(Address, EpochId)>, Error> {
         let mut watch = self.watch.lock().await;
-        let latest = block_at(self.chain.reader(), Finality::Latest).await?;
-        let finalized = self.chain.finalized().await?;
         let topic = Some(<ILedgerCourt::Demanded as alloy::sol_types::SolEvent>::SIGNATURE_HASH);
         let (address, from) =
             (self.chain.deployment.ledger_court, watch.next.max(self.chain.deployment.block));

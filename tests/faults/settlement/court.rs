@@ -29,7 +29,7 @@ use super::{
 /// Sats of credit that the liar moves from Anya to Boris.
 const LIE: u64 = 1_000;
 
-fn court(world: &World) -> ILedgerCourt::ILedgerCourtInstance<evm::DynProvider> {
+pub fn court(world: &World) -> ILedgerCourt::ILedgerCourtInstance<evm::DynProvider> {
     ILedgerCourt::new(world.net.deployment.ledger_court, world.net.evm.reader().unwrap())
 }
 
@@ -99,7 +99,7 @@ async fn root(world: &World, leaves: &[Leaf]) -> B256 {
 }
 
 /// Commits what the service was about to, with a thousand sats moved from Anya to Boris. Returns the tree as published.
-async fn lie(world: &World, epoch: u32) -> PathBuf {
+pub async fn lie(world: &World, epoch: u32) -> PathBuf {
     let (mut commitment, mut leaves) = intent(world, epoch).await;
     let mut outputs = Vec::new();
     for leaf in &mut leaves {
@@ -141,7 +141,7 @@ fn outcome(report: &Value, check: u64) -> &Value {
     verdicts.iter().find(|verdict| verdict["check"] == check).unwrap()
 }
 
-async fn until(world: &World, what: &str, mut done: impl AsyncFnMut() -> bool) {
+pub async fn until(world: &World, what: &str, mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..200 {
         if done().await {
             return;

@@ -118,6 +118,7 @@ mod tests {
             assert_eq!(report.unwrap(), honest);
             let (warm, report) = requests(&folder, size, usize::MAX).await;
             assert_eq!(report.unwrap(), honest);
+            println!("{cold} requests, {warm} with what is kept");
             assert!(warm * 3 < cold * 2, "{warm} requests, {cold} without");
         }
     }
