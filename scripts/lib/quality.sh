@@ -12,6 +12,17 @@ python_tools() {
   echo 'slither-analyzer==0.11.6 halmos==0.3.3' >"$tools/pinned"
 }
 
+# electrumx: an Electrum server in an environment of its own; 1.19 is the last that takes bitcoind 29.
+electrumx() {
+  command -v python3 >/dev/null 2>&1 || die 'python3 (3.11 or newer, with venv) is missing'
+  local place=$root/.tools/electrumx pins='e-x==1.19.0 aiorpcX==0.25.0 plyvel==1.5.1'
+  [ "$(cat "$place/pinned" 2>/dev/null)" = "$pins" ] && return
+  python3 -m venv "$place"
+  # shellcheck disable=SC2086 # three words
+  "$place/bin/pip" install --quiet --disable-pip-version-check $pins
+  echo "$pins" >"$place/pinned"
+}
+
 # run_proofs [CONTRACT]: every `check_` of tests/contracts/proofs; a timeout is a failure.
 run_proofs() {
   rm -rf out/proofs out/proofs-cache # halmos wants artifacts with syntax trees

@@ -91,6 +91,30 @@ impl Connection {
         }
     }
 
+    /// Checks that a server proves what a block holds, with the block's first transaction.
+    ///
+    /// # Errors
+    /// When it does not answer, or its answers are no proof. A node is not asked.
+    pub async fn check_proof(&self, height: u32, header: Header) -> Result<(), Error> {
+        let Self::Server(server) = self else { return Ok(()) };
+        asked(server, move |server| {
+            let block = header.block_hash();
+            let txid = server.coinbase(height, block)?;
+            let (coinbase, branch) = (server.transaction(txid)?, server.branch(txid, height)?);
+            let siblings = branch.siblings;
+            let mined = Mined {
+                tx: coinbase.clone(),
+                index: branch.index,
+                branch: siblings.clone(),
+                coinbase,
+                coinbase_branch: siblings,
+            };
+            let fail = || Error::node("light server", format!("it does not prove block {block}"));
+            mined.is_under(header.merkle_root).then_some(()).ok_or_else(fail)
+        })
+        .await
+    }
+
     /// Sats per 1,000 vB for confirmation within `blocks`; `None` if there is no estimate.
     ///
     /// # Errors

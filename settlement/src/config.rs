@@ -283,6 +283,13 @@ mod tests {
         let light = example().replace("kind = \"rpc\"", "kind = \"electrum\"");
         let error = read(&light).unwrap_err().to_string();
         assert!(error.contains("cookie_file"), "{error}");
+        let light = light.replace("cookie_file = \"bitcoin/regtest/.cookie\"", "");
+        assert!(read(&light).is_ok());
+        let main = light
+            .replace("regtest", "bitcoin")
+            .replace("birthday_height = 0", "birthday_height = 9");
+        let error = read(&main).unwrap_err().to_string();
+        assert!(error.contains("anchor is missing"), "{error}");
         let error = read(&example().replace("kind = \"rpc\"", "kind = \"spv\"")).unwrap_err();
         assert!(error.to_string().contains("`rpc`, `electrum`, `esplora`"), "{error}");
         let error = read(&example().replace("regtest", "bitcoin")).unwrap_err().to_string();

@@ -251,9 +251,10 @@ async fn reach(
     }
     let height = connection.height().await?;
     let header = connection.header_at(height).await?;
+    connection.check_proof(height, header).await?;
     let words = match config.bitcoin.birthday_height > height {
         true => Err(format!("the server has {height} blocks, birthday_height lies above")),
-        false => Ok(format!("a light server at block {height}; what it says is checked")),
+        false => Ok(format!("a light server at block {height}, which it proves")),
     };
     Ok((connection, words, Some(header.time.into())))
 }

@@ -11,6 +11,7 @@ use bitcoin::{BlockHash, ScriptBuf, Transaction, Txid, block::Header, consensus:
 use electrum_client::{ElectrumApi, Param, raw_client::RawClient};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::ServerName};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{Branch, Seen, Server, refusal};
 use crate::{
@@ -21,10 +22,57 @@ use crate::{
 /// Longest wait for a server that says nothing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Bytes of one answer, or of a batch of them, at most.
+const MOST: usize = 64 << 20;
+/// Longest time for them.
+const LONGEST: Duration = Duration::from_secs(120);
+
 trait Wire: Read + Write + Send {}
 impl<T: Read + Write + Send> Wire for T {}
 
-type Session = RawClient<Box<dyn Wire>>;
+type Session = RawClient<Bounded>;
+
+/// What the server may still send in answer to one call, and until when: else it could fill the memory, or drip for ever.
+#[derive(Debug)]
+struct Allowance {
+    bytes: usize,
+    until: Instant,
+}
+
+impl Allowance {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { bytes: MOST, until: now.checked_add(LONGEST).unwrap_or(now) }
+    }
+}
+
+/// A stream that ends when the allowance does.
+struct Bounded {
+    wire: Box<dyn Wire>,
+    allowance: Arc<Mutex<Allowance>>,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.wire.read(into)?;
+        let mut left = self.allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        left.bytes = left.bytes.saturating_sub(count);
+        if left.bytes == 0 || Instant::now() > left.until {
+            return Err(std::io::Error::other("the answer does not end"));
+        }
+        Ok(count)
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.wire.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.wire.flush()
+    }
+}
 
 /// A connection that is made when it is needed, and again after it broke.
 pub struct Electrum {
@@ -33,6 +81,7 @@ pub struct Electrum {
     address: String,
     tls: bool,
     session: Mutex<Option<Session>>,
+    allowance: Arc<Mutex<Allowance>>,
 }
 
 impl std::fmt::Debug for Electrum {
@@ -60,7 +109,8 @@ impl Electrum {
         }
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let (url, address) = (url.to_owned(), address.to_owned());
-        Ok(Self { url, host, address, tls, session: Mutex::new(None) })
+        let allowance = Arc::new(Mutex::new(Allowance::new()));
+        Ok(Self { url, host, address, tls, session: Mutex::new(None), allowance })
     }
 
     fn fail(&self, why: impl std::fmt::Display) -> Error {
@@ -84,7 +134,7 @@ impl Electrum {
         } else {
             Box::new(tcp)
         };
-        let session = RawClient::from(wire);
+        let session = RawClient::from(Bounded { wire, allowance: Arc::clone(&self.allowance) });
         let hello = [Param::String("settlement".into()), Param::String("1.4".into())];
         session.raw_call("server.version", hello).map_err(|error| self.fail(error))?;
         Ok(session)
@@ -96,6 +146,7 @@ impl Electrum {
         call: impl FnOnce(&Session) -> Result<T, electrum_client::Error>,
     ) -> Result<Result<T, Value>, Error> {
         let mut held = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.allowance.lock().unwrap_or_else(PoisonError::into_inner) = Allowance::new();
         let session = match held.take() {
             Some(session) => session,
             None => self.connect()?,
@@ -218,5 +269,25 @@ mod tests {
             let error = Electrum::new(bad).unwrap_err().to_string();
             assert!(error.contains("tcp://HOST:PORT"), "{error}");
         }
+    }
+
+    /// It hangs up in the middle of a line, or never ends one; the next call connects again.
+    #[test]
+    fn a_server_that_breaks_off_or_does_not_end_is_an_error() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let server = Electrum::new(&format!("tcp://{}", listener.local_addr().unwrap())).unwrap();
+        let play = std::thread::spawn(move || {
+            let (mut first, _) = listener.accept().unwrap();
+            first.write_all(b"{\"id\":0,").unwrap();
+            drop(first);
+            let (mut second, _) = listener.accept().unwrap();
+            while second.write_all(&[b' '; 65_536]).is_ok() {}
+        });
+        let error = server.height().unwrap_err().to_string();
+        assert!(error.contains("EOF") || error.contains("reset"), "{error}");
+        let error = server.height().unwrap_err().to_string();
+        assert!(error.contains("does not end"), "{error}");
+        drop(server);
+        play.join().unwrap();
     }
 }

@@ -45,17 +45,6 @@ impl Front {
     }
 }
 
-/// Has settlement read Bitcoin from a light server from its next start on.
-fn read_from(world: &World, kind: &str, url: &str) {
-    let text = std::fs::read_to_string(&world.config).unwrap();
-    let light = format!("backend = {{ kind = {kind:?}, url = {url:?} }}");
-    let swap = |line: &str| {
-        let line = if line.starts_with("backend = ") { light.as_str() } else { line };
-        format!("{line}\n")
-    };
-    std::fs::write(&world.config, text.lines().map(swap).collect::<String>()).unwrap();
-}
-
 fn doctor(world: &World) -> String {
     let mut command = Command::new(paths::ours("settlement").unwrap());
     let output = command.args(["doctor", "--config"]).arg(&world.config).output().unwrap();
@@ -95,7 +84,7 @@ async fn without_a_node_it_pays_over_electrum_and_over_esplora() {
     for kind in ["electrum", "esplora"] {
         let mut world = World::start().await;
         let front = Front::start(&world).await;
-        read_from(&world, kind, front.of(kind));
+        world.read_from(kind, front.of(kind));
         pays(&mut world).await;
     }
 }
@@ -106,7 +95,7 @@ async fn a_light_server_that_lies_costs_time_and_no_money() {
     for kind in ["electrum", "esplora"] {
         let mut world = World::start().await;
         let front = Front::start(&world).await;
-        read_from(&world, kind, front.of(kind));
+        world.read_from(kind, front.of(kind));
         let process = world.settle(None).await;
         let lies = ["omit", "forge_branch", "invent", "stale", "fake_block", "swallow"];
         for (lie, paid) in lies.into_iter().zip(1..) {

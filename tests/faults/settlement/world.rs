@@ -267,6 +267,14 @@ impl World {
         self.cli(&[&["address", "--config", config], which].concat())
     }
 
+    /// Has settlement read Bitcoin from a light server from its next start on.
+    pub fn read_from(&self, kind: &str, url: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        let old = text.lines().find(|line| line.starts_with("backend = ")).unwrap();
+        let light = format!("backend = {{ kind = {kind:?}, url = {url:?} }}");
+        std::fs::write(&self.config, text.replace(old, &light)).unwrap();
+    }
+
     /// Removes the whole database.
     pub fn delete_database(&self) {
         for end in ["", "-wal", "-shm"] {
