@@ -10,6 +10,7 @@ use crate::{
     court::Bond,
     engine::{Engine, Watch},
     error::Error,
+    plan::Plan,
     state::State,
     store::Store,
 };
@@ -34,6 +35,24 @@ pub struct EpochStatus {
     /// The baton it leaves behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baton: Option<String>,
+    /// Every variant, if its fee was raised or its baton has moved; the one in `txids` first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<VariantStatus>,
+    /// What it waits for, as far as the running service has found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+}
+
+/// A variant, as answered by `GET /status`.
+#[derive(Debug, Serialize)]
+pub struct VariantStatus {
+    /// The transaction that spends the baton.
+    pub txid: String,
+    /// Sats of fee of all its transactions.
+    #[serde(with = "domain::decimal")]
+    pub fee: u64,
+    /// Whether it was signed, and so may be mined.
+    pub signed: bool,
 }
 
 /// What `GET /status` answers.
@@ -70,6 +89,20 @@ const fn is_zero(sats: &u64) -> bool {
     *sats == 0
 }
 
+fn variants(state: &State) -> Vec<VariantStatus> {
+    let Some(planned) = state.planned().filter(|planned| !planned.others.is_empty()) else {
+        return Vec::new();
+    };
+    let status = |plan: &Plan, signed| VariantStatus {
+        txid: plan.first_txid().map_or_else(String::new, |txid| txid.to_string()),
+        fee: plan.fees(),
+        signed,
+    };
+    let present = status(&planned.plan, !matches!(state, State::Planned(_)));
+    let others = planned.others.iter().map(|other| status(&other.plan, !other.txs.is_empty()));
+    std::iter::once(present).chain(others).collect()
+}
+
 fn describe(epoch: EpochId, state: &State) -> Result<EpochStatus, Error> {
     let batches = state.intent().map(|intent| intent.batches.as_slice()).unwrap_or_default();
     let root = state.intent().map(crate::state::Intent::commitment).transpose()?;
@@ -83,6 +116,8 @@ fn describe(epoch: EpochId, state: &State) -> Result<EpochStatus, Error> {
         root: root.map(|commitment| commitment.root.hash.to_string()),
         txids: txids.collect(),
         baton: plan.map(|plan| plan.baton.outpoint.to_string()),
+        variants: variants(state),
+        waiting: None,
     })
 }
 
@@ -137,6 +172,10 @@ async fn gauges(Shared(engine): Shared<Arc<Engine>>) -> Result<String, (StatusCo
 
 async fn full(Shared(engine): Shared<Arc<Engine>>) -> Result<Json<Status>, (StatusCode, String)> {
     let watch = engine.court().await;
-    let status = status(&engine.store(), engine.trouble().await, &watch).await;
+    let mut status = status(&engine.store(), engine.trouble().await, &watch).await;
+    let waits = engine.waits().await;
+    for epoch in status.iter_mut().flat_map(|status| &mut status.epochs) {
+        epoch.waiting = waits.get(&EpochId(epoch.epoch)).cloned();
+    }
     status.map(Json).map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }

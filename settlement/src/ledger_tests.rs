@@ -111,7 +111,8 @@ impl Story {
         let plan: Plan = plan(&self.vault, &order, 330).unwrap();
         let commitment = IEpochLedger::Commitment { epoch: self.epoch, ..empty() };
         let intent = Intent::new(&commitment, vec![batch], 0);
-        Planned { intent, creator: plan.txs[0].tx.clone(), plan }
+        let creator = plan.txs[0].tx.clone();
+        Planned { intent, creator, plan, tip: 0, others: vec![] }
     }
 
     async fn put(&self, state: State) {

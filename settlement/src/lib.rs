@@ -38,6 +38,12 @@ pub mod state;
 
 pub mod database;
 
+pub mod variant;
+
+pub mod bump;
+
+pub mod refusal;
+
 pub mod ledger;
 
 pub mod store;

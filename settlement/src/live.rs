@@ -251,6 +251,10 @@ impl Bitcoin for LiveBitcoin {
         self.node.broadcast(tx).await
     }
 
+    async fn spender(&self, place: OutPoint) -> Result<Option<Transaction>, Error> {
+        self.node.spender(place).await
+    }
+
     fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

@@ -122,6 +122,10 @@ pub trait Bitcoin {
     async fn block(&self, hash: BlockHash) -> Result<Block, Error>;
     async fn fee_rate_ceil(&self, blocks: u16) -> Result<Option<u64>, Error>;
     async fn broadcast(&self, tx: &Transaction) -> Result<Broadcast, Error>;
+    /// The transaction in the mempool that spends an output; none where a backend cannot tell.
+    async fn spender(&self, _place: OutPoint) -> Result<Option<Transaction>, Error> {
+        Ok(None)
+    }
     /// Time since some moment before the engine started; it never goes back.
     fn elapsed(&self) -> Duration;
 }

@@ -81,8 +81,8 @@ async fn random(options: &Options) -> bool {
         Ok(()) => {
             let epochs = sweep.tally.epochs - before;
             println!(
-                "\ncrash labelled points: {} x settlement, signers, both: {epochs} epochs paid exactly once (51) ok",
-                sweep::POINTS.len()
+                "\ncrash labelled points: {} x settlement, signers, both: {epochs} epochs paid exactly once (69) ok",
+                sweep::POINTS.len() + sweep::BUMP_POINTS.len()
             );
             true
         }

@@ -13,6 +13,7 @@
 
 mod audit;
 mod court;
+mod fees;
 mod operator;
 mod rival;
 #[allow(dead_code, reason = "the large sweep, `tests/crash`, uses the rest")]

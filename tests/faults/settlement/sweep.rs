@@ -30,6 +30,16 @@ pub const POINTS: [&str; 17] = [
     "proven-saved",
 ];
 
+/// The points that are passed only when blocks leave a payout out and its fee is raised.
+pub const BUMP_POINTS: [&str; 6] = [
+    "bump-unsaved",
+    "bump-saved",
+    "bump-signed",
+    "bump-signed-saved",
+    "bump-sent",
+    "bump-sent-saved",
+];
+
 /// Seeded, so that a run can be repeated: splitmix64.
 pub struct Rng(pub u64);
 
@@ -119,8 +129,10 @@ impl Sweep {
     pub async fn point(&mut self, point: &str, victims: u64) -> Result<(), String> {
         let pot = pot(&mut self.rng);
         let epoch = self.world.earn(pot).await;
+        self.world.full = BUMP_POINTS.contains(&point);
         let mut process = self.world.settle(Some(point)).await;
         self.world.until_halted(&mut process).await;
+        self.world.full = false;
         if victims != 0 {
             (0..3).for_each(|signer| self.world.restart_signer(signer));
             self.tally.signers += 3;
@@ -196,7 +208,7 @@ pub async fn random(seed: u64, kills: u32, say: impl Fn(&Tally)) -> Result<Sweep
 
 /// Every labelled point with each kind of victim.
 pub async fn labelled(sweep: &mut Sweep, say: impl Fn(&str)) -> Result<(), String> {
-    for point in POINTS {
+    for point in POINTS.into_iter().chain(BUMP_POINTS) {
         for victims in 0..3 {
             sweep.point(point, victims).await?;
         }

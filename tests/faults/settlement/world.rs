@@ -1,5 +1,8 @@
 //! A world to pay in: both dev chains, three signers, two holders with Bitcoin addresses, and the real `settlement`.
 
+#[path = "setup.rs"]
+mod setup;
+
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -17,9 +20,11 @@ use serde_json::{Value, json};
 use tests::report;
 use xtask::{
     devnet::{DevKey, Devnet, Options, dev_key, write_key},
-    paths, ports,
+    paths,
     process::Process,
 };
+
+use setup::{init_signer, run_signer, start_signer, vault, write_config};
 
 /// Whole units: registered, Anya's and Boris's. The rest stays with the primary sale, which has no address.
 pub const UNITS: u64 = 100;
@@ -42,6 +47,8 @@ pub struct World {
     pub scripts: [String; 2],
     /// The first baton.
     pub baton: bitcoin::OutPoint,
+    /// Miners take everything but payouts.
+    pub full: bool,
     signers: Vec<Process>,
     // dropped last: the processes above log into it
     _scratch: tempfile::TempDir,
@@ -50,8 +57,15 @@ pub struct World {
 impl World {
     /// Chains, contracts, signers, baton, fee reserve, holders; the first epoch is closed with nothing to pay.
     pub async fn start() -> Self {
+        Self::start_on("").await
+    }
+
+    /// The same on a Bitcoin node with these settings.
+    pub async fn start_on(node: &str) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().to_owned();
+        std::fs::create_dir(dir.join("bitcoin")).unwrap();
+        std::fs::write(dir.join("bitcoin/bitcoin.conf"), format!("[regtest]\n{node}")).unwrap();
         let net = Devnet::start(&dir, Options::default()).await.unwrap();
         let first = net.deployment.first_epoch.0;
         let keys: Vec<String> = ["a", "b", "c"].map(|name| init_signer(&dir, name)).into();
@@ -68,6 +82,7 @@ impl World {
             next: first,
             scripts: [String::new(), String::new()],
             baton: bitcoin::OutPoint::null(),
+            full: false,
             signers,
             dir,
             _scratch: scratch,
@@ -127,7 +142,7 @@ impl World {
         if sats > 0 {
             let treasury = self.address(&["treasury", "1"]);
             let (txid, vout) = self.net.bitcoin.pay(&treasury, sats).await.unwrap();
-            self.net.bitcoin.mine(MATURE).await.unwrap();
+            self.blocks(MATURE).await;
             body.receipts = vec![IFleetOracle::Receipt { txid: internal(&txid), vout, sats }];
             body.series[0].pots = vec![IFleetOracle::Piece { workEpoch: epoch, sats }];
         }
@@ -202,16 +217,41 @@ impl World {
         let fork = self.net.bitcoin.height().await.unwrap() + 1 - depth;
         let hash = self.net.bitcoin.call("getblockhash", json!([fork])).await.unwrap();
         self.net.bitcoin.call("invalidateblock", json!([hash])).await.unwrap();
-        let address = self.net.bitcoin.faucet().call("getnewaddress", json!([])).await.unwrap();
         for _ in 0..=depth {
-            let empty = json!([address, []]);
-            self.net.bitcoin.call("generateblock", empty).await.unwrap();
+            self.block_of(&[]).await;
         }
+    }
+
+    /// Mines blocks.
+    pub async fn blocks(&self, count: u32) {
+        if !self.full {
+            self.net.bitcoin.mine(count).await.unwrap();
+            return;
+        }
+        for _ in 0..count {
+            let mut others = Vec::new();
+            let waiting = self.net.bitcoin.call("getrawmempool", json!([])).await.unwrap();
+            for txid in waiting.as_array().unwrap() {
+                let raw = self.net.bitcoin.call("getrawtransaction", json!([txid])).await;
+                let raw = raw.unwrap();
+                if !raw.as_str().unwrap().contains("6a284c485231") {
+                    others.push(raw);
+                }
+            }
+            self.block_of(&others).await;
+        }
+    }
+
+    /// Mines a block of these transactions, in hex.
+    pub async fn block_of(&self, transactions: &[Value]) {
+        let address = self.net.bitcoin.faucet().call("getnewaddress", json!([])).await.unwrap();
+        let block = json!([address, transactions]);
+        self.net.bitcoin.call("generateblock", block).await.unwrap();
     }
 
     pub async fn tick(&self) {
         self.net.evm.mine(1).await.unwrap();
-        self.net.bitcoin.mine(1).await.unwrap();
+        self.blocks(1).await;
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
 
@@ -312,80 +352,4 @@ pub fn internal(txid: &str) -> alloy::primitives::B256 {
 /// Where the tests keep a signer's key in plain text.
 pub fn plain_key(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("stolen-{name}"))
-}
-
-fn secret(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-}
-
-fn init_signer(dir: &Path, name: &str) -> String {
-    let folder = dir.join(format!("signer-{name}"));
-    std::fs::create_dir(&folder).unwrap();
-    // a key that the tests know too, to play somebody who stole it
-    let key =
-        bitcoin::bip32::Xpriv::new_master(bitcoin::Network::Regtest, name.as_bytes()).unwrap();
-    secret(&folder.join("key"), &key.to_string());
-    secret(&plain_key(dir, name), &key.to_string());
-    secret(&folder.join("passphrase"), &format!("the passphrase of {name}"));
-    let output = Command::new(paths::ours("signer").unwrap())
-        .args(["encrypt", "--dir"])
-        .arg(&folder)
-        .arg("--passphrase-file")
-        .arg(folder.join("passphrase"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn vault(keys: &[String]) -> String {
-    let list = |branch: u32| {
-        let keys: Vec<String> = keys.iter().map(|key| format!("{key}/{branch}/*")).collect();
-        format!("wsh(sortedmulti(2,{}))", keys.join(","))
-    };
-    format!("[vault]\nbaton = {:?}\ntreasury = {:?}\n", list(0), list(1))
-}
-
-async fn start_signer(dir: &Path, net: &Devnet, vault: &str, name: &str) -> Process {
-    let config = dir.join(format!("signer-{name}.toml"));
-    let url = &net.evm.url;
-    let text = format!(
-        "dir = \"signer-{name}\"\npassphrase_file = \"signer-{name}/passphrase\"\nsocket = \"{name}.sock\"\nnetwork = \"regtest\"\n\
-         deployment = {:?}\n[evm]\nrpc = [{url:?}, {url:?}]\n{vault}\
-         [limits]\nmax_fee_sats = 50000\nmax_fee_rate = 10000\n",
-        net.deployment_path
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut process = run_signer(dir, name);
-    process.line("ready signer", PATIENCE).await.unwrap();
-    process
-}
-
-fn run_signer(dir: &Path, name: &str) -> Process {
-    let mut command = Command::new(paths::ours("signer").unwrap());
-    command.args(["run", "--config"]).arg(dir.join(format!("signer-{name}.toml")));
-    Process::spawn(&format!("signer-{name}"), &mut command, dir).unwrap()
-}
-
-fn write_config(dir: &Path, net: &Devnet, vault: &str) -> PathBuf {
-    let url = &net.evm.url;
-    let port = ports::any().unwrap();
-    let mut text = format!(
-        "database = \"settlement.sqlite\"\nlisten = \"127.0.0.1:{port}\"\nnetwork = \"regtest\"\n\
-         poll_ms = 40\ndeployment = {:?}\n[evm]\nrpc = [{url:?}, {url:?}]\n\
-         key_file = \"operator.key\"\n[bitcoin]\nrpc = {:?}\ncookie_file = {:?}\n\
-         birthday_height = 100\nconfirmations = 6\nfunding_confirmations = 3\n{vault}\
-         reserve_index = 0\nlookahead = 20\nthreshold = 2\n[policy]\nmin_pay = 10000\n\
-         min_baton = 10000\ndefer_after_epochs = 3\nmax_batch_bytes = 75000\n\
-         max_funding_inputs = 50\nconfirm_within_blocks = 6\nfallback_fee_rate = 2000\n\
-         min_fee_rate = 1000\nmax_fee_rate = 10000\n",
-        net.deployment_path, net.bitcoin.url, net.bitcoin.cookie
-    );
-    for name in ["a", "b", "c"] {
-        text.push_str(&format!("[[signers]]\nname = {name:?}\nsocket = \"{name}.sock\"\n"));
-    }
-    let path = dir.join("settlement.toml");
-    std::fs::write(&path, text).unwrap();
-    path
 }

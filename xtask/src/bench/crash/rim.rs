@@ -323,6 +323,11 @@ impl Bitcoin for SimBitcoin {
         Ok(answer)
     }
 
+    async fn spender(&self, place: OutPoint) -> Result<Option<Transaction>, Error> {
+        self.world.step("gettxspendingprevout").await?;
+        Ok(self.world.0.borrow().network.spender(place))
+    }
+
     fn elapsed(&self) -> Duration {
         self.world.0.borrow().elapsed
     }
