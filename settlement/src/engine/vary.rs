@@ -1,6 +1,8 @@
 //! Variants of a payout: the one that the chain or the node holds in place of ours, the one that a moved baton asks for,
 //! and the dearer one when blocks leave ours out. None is forgotten, and whichever is mined is followed.
 
+use std::ops::RangeInclusive;
+
 use bitcoin::{OutPoint, Transaction, Txid, hashes::Hash};
 use domain::EpochId;
 use tracing::{info, warn};
@@ -229,9 +231,15 @@ impl<R: Rim> Engine<R> {
         }
         let standing = Standing { blocks, raised, refused, ..self.standing(epoch, planned).await? };
         let Some(rate) = policy.bump.next_rate(policy.cap(), &standing) else { return Ok(false) };
-        let Some(baton) = first.coins.first().cloned() else { return Ok(false) };
-        let order = self.order(epoch, &planned.intent, baton, Some(rate))?;
-        let plan = plan(&self.vault, &order, DUST)?;
+        let least = standing.rate.saturating_add(policy.bump.incremental_fee_rate);
+        let plan = match self.unsigned_raise(planned, least..=policy.max_fee_rate)? {
+            Some(before) => before,
+            None => {
+                let Some(baton) = first.coins.first().cloned() else { return Ok(false) };
+                let order = self.order(epoch, &planned.intent, baton, Some(rate))?;
+                plan(&self.vault, &order, DUST)?
+            }
+        };
         self.store.check_books(epoch, &plan.txs).await?;
         self.halts.at(HaltPoint::BumpUnsaved).await;
         warn!(epoch = epoch.0, rate, blocks, "blocks leave the payout out: its fee is raised");
@@ -241,6 +249,22 @@ impl<R: Rim> Engine<R> {
         self.bumps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.halts.at(HaltPoint::BumpSaved).await;
         Ok(true)
+    }
+
+    /// A raise that was fixed before and nobody signed: co-signers off the network may be at it.
+    fn unsigned_raise(
+        &self,
+        planned: &Planned,
+        rates: RangeInclusive<u64>,
+    ) -> Result<Option<Plan>, Error> {
+        let spends = planned.plan.spends();
+        let unsigned = |other: &&Variant| other.txs.is_empty() && other.plan.spends() == spends;
+        for other in planned.others.iter().rev().filter(unsigned) {
+            if rates.contains(&self.rate_of(&other.plan)?) {
+                return Ok(Some(other.plan.clone()));
+            }
+        }
+        Ok(None)
     }
 
     async fn standing(&self, epoch: EpochId, planned: &Planned) -> Result<Standing, Error> {

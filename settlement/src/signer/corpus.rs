@@ -3,6 +3,7 @@
 //! that moves is a refusal. Seeded: a failure names its case.
 
 mod mutate;
+mod variants;
 
 use std::collections::BTreeMap;
 
