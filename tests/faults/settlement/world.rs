@@ -233,7 +233,8 @@ impl World {
             let waiting = self.net.bitcoin.call("getrawmempool", json!([])).await.unwrap();
             for txid in waiting.as_array().unwrap() {
                 let raw = self.net.bitcoin.call("getrawtransaction", json!([txid])).await;
-                let raw = raw.unwrap();
+                // it may just have been replaced
+                let Ok(raw) = raw else { continue };
                 if !raw.as_str().unwrap().contains("6a284c485231") {
                     others.push(raw);
                 }
