@@ -64,12 +64,13 @@ async fn random(options: &Options) -> bool {
     };
     let tally = &sweep.tally;
     println!(
-        "\ncrash random kills: {} ({} settlement, {} signer, {} all four), {} epochs paid exactly once, 0 sat missing, {} s ({}) {}",
+        "\ncrash random kills: {} ({} settlement, {} signer, {} all four), {} epochs ({} with a raised fee) paid exactly once, 0 sat missing, {} s ({}) {}",
         tally.kills(),
         tally.settlement,
         tally.signers,
         tally.hosts,
         tally.epochs,
+        tally.raised,
         started.elapsed().as_secs(),
         options.kills,
         if tally.kills() >= options.kills { "ok" } else { "short" }

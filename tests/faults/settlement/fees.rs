@@ -191,6 +191,36 @@ async fn a_reorg_that_exchanges_variants_moves_the_next_epoch_to_the_other_baton
     check_paid_once(&world, epoch, 3).await;
 }
 
+/// Root transaction and chunks: the chunks go with the root that is mined, whichever it is.
+#[tokio::test]
+async fn chunks_follow_whichever_root_transaction_is_mined() {
+    let mut world = hurried("").await;
+    configure(&world, "max_batch_bytes = 75000", "max_batch_bytes = 43");
+    let process = world.settle(None).await;
+    for (original, paid) in [(true, 1), (false, 2)] {
+        let epoch = world.earn(POT).await;
+        world.full = true;
+        let first = until_sent(&world, epoch, &process).await;
+        let root = raw(&world, &first).await;
+        let dearer = until_raised(&world, epoch, &first, &process).await;
+        let winner = if original { first } else { dearer.clone() };
+        let block = if original { root } else { raw(&world, &dearer).await };
+        world.block_of(&[block]).await;
+        world.full = false;
+        world.until_proven(epoch, &process).await;
+        let payouts = world.payouts(epoch).await;
+        assert_eq!(payouts.len(), 3, "a root transaction and two chunks");
+        let of_winner = |tx: &&Transaction| {
+            tx.input[0].previous_output.txid.to_string() == winner
+                || tx.compute_txid().to_string() == winner
+        };
+        assert_eq!(payouts.iter().filter(of_winner).count(), 3);
+        for (script, held) in world.scripts.iter().zip([super::ANYA, super::BORIS]) {
+            assert_eq!(world.received(script).await, super::credited(held, paid));
+        }
+    }
+}
+
 #[tokio::test]
 async fn killed_while_it_raises_a_fee_it_pays_once() {
     let mut world = hurried("").await;

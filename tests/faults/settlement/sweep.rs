@@ -64,6 +64,8 @@ pub struct Tally {
     pub settlement: u32,
     pub signers: u32,
     pub hosts: u32,
+    /// Epochs whose fee was raised.
+    pub raised: u32,
     /// Kills by the state that the epoch was in, as the database has it.
     pub states: std::collections::BTreeMap<String, u32>,
 }
@@ -107,6 +109,8 @@ impl Sweep {
     pub async fn epoch(&mut self, most: u32) -> Result<(), String> {
         let pot = pot(&mut self.rng);
         let epoch = self.world.earn(pot).await;
+        // in one epoch of three blocks leave payouts out, so that the fee is raised between the kills
+        self.world.full = self.rng.below(3) == 0;
         let mut process = self.spawn();
         for _ in 0..most {
             let at = self.instant();
@@ -119,7 +123,10 @@ impl Sweep {
                 break;
             }
         }
+        self.world.full = false;
         self.world.until_proven(epoch, &process).await;
+        let variants = self.world.status(epoch)["variants"].as_array().map_or(0, Vec::len);
+        self.tally.raised += u32::from(variants > 1);
         process.kill().unwrap();
         self.tally.epochs += 1;
         self.audit.epoch(&self.world, epoch, pot).await
