@@ -138,7 +138,8 @@ impl<R: Rim> Engine<R> {
     }
 
     /// The fee rate, with what earlier payouts that wait for a block lack (this one spends their baton, so it brings them
-    /// along), and coins that pay it. Where coins do not suffice for that, it pays for itself alone.
+    /// along, for no more than a raise may cost), and coins that pay it. Where coins do not suffice for that, it pays for
+    /// itself alone.
     async fn rate_and_funding(
         &self,
         epoch: EpochId,
@@ -151,8 +152,11 @@ impl<R: Rim> Engine<R> {
         if vsize == 0 || ancestors.is_empty() {
             return Ok((rate, funding));
         }
-        let raised =
-            package_rate_ceil(rate, vsize, &ancestors).min(self.config.policy.max_fee_rate);
+        let cap = self.config.policy.cap();
+        let more = u128::from(cap.extra_sats).saturating_mul(1_000).checked_div(vsize.into());
+        let more = more.and_then(|more| u64::try_from(more).ok()).unwrap_or_default();
+        let most = rate.saturating_add(more).min(cap.rate);
+        let raised = package_rate_ceil(rate, vsize, &ancestors).min(most);
         match self.fund(epoch, outcome, raised, at).await {
             Ok((funding, _)) => Ok((raised, funding)),
             Err(Error::Plan(PlanError::Short { .. })) => Ok((rate, funding)),

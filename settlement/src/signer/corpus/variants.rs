@@ -45,6 +45,10 @@ impl Scene<'_> {
     }
 }
 
+fn small(dice: &mut Dice, below: usize) -> u32 {
+    u32::try_from(dice.below(below)).unwrap()
+}
+
 const CHANGES: &[(&str, Lie)] = &[
     ("dearer than the highest rate", |d, s| s.at(s.most + 50 + d.next() % 5_000, &s.order).1),
     ("cheaper than committed", |d, s| {
@@ -78,8 +82,7 @@ const CHANGES: &[(&str, Lie)] = &[
     }),
     ("a coin that is not committed pays the fee", |d, s| {
         let mut order = s.order.clone();
-        let (tx, more) =
-            coin(&s.world.vault, Keychain::Treasury, 9_000 + d.below(99) as u32, 90_000);
+        let (tx, more) = coin(&s.world.vault, Keychain::Treasury, 9_000 + small(d, 99), 90_000);
         order.funding.push(more);
         let rate = s.world.rate + d.next() % 1_000;
         let made =
@@ -108,7 +111,7 @@ const CHANGES: &[(&str, Lie)] = &[
     }),
     ("the next baton is another epoch's", |d, s| {
         let mut asked = s.honest(d);
-        let index = asked.epoch + 1 + d.below(5) as u32;
+        let index = asked.epoch + 1 + small(d, 5);
         let script = s.world.vault.script(Keychain::Baton, index).unwrap();
         asked.psbt.unsigned_tx.output[0].script_pubkey = script;
         asked
