@@ -6,6 +6,7 @@ mod commit;
 mod fund;
 mod pay;
 mod prove;
+mod raise;
 mod vary;
 
 pub use answer::Watch;

@@ -314,6 +314,31 @@ async fn a_payout_below_what_the_node_relays_is_raised_at_once() {
     check_paid_once(&world, epoch, 1).await;
 }
 
+/// Neither a parent that the node finds too cheap nor its child can enter: the parent is raised, and the child moves.
+#[tokio::test]
+async fn a_parent_that_the_node_does_not_take_is_raised_under_its_child() {
+    let mut world = hurried("minrelaytxfee=0.00003\n").await;
+    configure(&world, "max_fee_rate = 10000", "max_fee_rate = 2000");
+    let first = world.earn(POT).await;
+    let mut process = world.settle(None).await;
+    let second = world.earn(POT).await;
+    for _ in 0..200 {
+        if world.status(second)["state"] == "planned" {
+            break;
+        }
+        world.tick().await;
+    }
+    let before = world.status(second)["txids"][0].clone();
+    assert_eq!(world.status(first)["state"], "signed", "{}", process.tail());
+    assert!(before.is_string() && process.stop());
+    configure(&world, "max_fee_rate = 2000", "max_fee_rate = 10000");
+    let process = world.settle(None).await;
+    world.until_proven(second, &process).await;
+    assert_ne!(paid_by(&world, second).await.to_string(), before.as_str().unwrap());
+    assert_eq!(world.payouts(first).await.len(), 1);
+    check_paid_once(&world, second, 2).await;
+}
+
 /// Three in a row are all that this node takes; and the later ones bring the first along, because it is theirs to pay for.
 #[tokio::test]
 async fn what_the_node_has_no_room_for_waits_and_a_later_epoch_pays_for_an_earlier_one() {
