@@ -41,7 +41,7 @@ async fn raw(world: &World, txid: &str) -> Value {
 
 /// Lets both chains run until the epoch has a transaction in the mempool; its txid.
 async fn until_sent(world: &World, epoch: u32, process: &Process) -> String {
-    for _ in 0..200 {
+    for _ in 0..600 {
         let status = world.status(epoch);
         if let Some(txid) = status["txids"][0].as_str()
             && in_mempool(world, txid).await
