@@ -37,7 +37,8 @@ impl<R: Rim> Engine<R> {
         if !due || self.store.paused().await? {
             return Ok(false);
         }
-        if !self.is_newest(epoch).await? && !(refused && self.is_alone(epoch).await?) {
+        let may = self.is_newest(epoch).await? || (refused && self.is_alone(epoch).await?);
+        if !may {
             return Ok(false);
         }
         let standing = Standing { blocks, raised, refused, ..self.standing(epoch, planned).await? };
