@@ -140,6 +140,31 @@ impl Connection {
         }
     }
 
+    /// The transaction in the mempool that spends a coin, if there is one. A server's word.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn spender(&self, coin: &Coin) -> Result<Option<Transaction>, Error> {
+        let place = coin.outpoint;
+        match self {
+            Self::Node(node) => node.spender(place).await,
+            Self::Server(server) => {
+                let script = coin.output.script_pubkey.clone();
+                asked(server, move |server| {
+                    let histories = server.histories(&[script])?;
+                    for seen in histories.iter().flatten().filter(|seen| seen.height.is_none()) {
+                        let tx = server.transaction(seen.txid)?;
+                        if spends(&tx, place) {
+                            return Ok(Some(tx));
+                        }
+                    }
+                    Ok(None)
+                })
+                .await
+            }
+        }
+    }
+
     /// Sats of a coin that nothing in the chain or the mempool spends; `None` if it is spent or unknown. A server's word.
     ///
     /// # Errors
@@ -162,10 +187,13 @@ impl Connection {
     }
 }
 
+fn spends(tx: &Transaction, place: OutPoint) -> bool {
+    tx.input.iter().any(|input| input.previous_output == place)
+}
+
 /// Sats of an output that one of these transactions makes and none spends.
 fn unspent(place: OutPoint, txs: &[Transaction]) -> Option<u64> {
-    let spends = |tx: &Transaction| tx.input.iter().any(|input| input.previous_output == place);
-    if txs.iter().any(spends) {
+    if txs.iter().any(|tx| spends(tx, place)) {
         return None;
     }
     let creator = txs.iter().find(|tx| tx.compute_txid() == place.txid)?;

@@ -6,7 +6,11 @@ use bitcoin::{BlockHash, Network};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    database::Database, error::Error, orders::OrdersConfig, ownership::OwnershipConfig,
+    bump::{Bump, Cap, DUST},
+    database::Database,
+    error::Error,
+    orders::OrdersConfig,
+    ownership::OwnershipConfig,
     vault::Vault,
 };
 
@@ -145,8 +149,20 @@ pub struct Policy {
     pub fallback_fee_rate: u64,
     /// Least sats per 1,000 vB.
     pub min_fee_rate: u64,
-    /// Most sats per 1,000 vB.
+    /// Most sats per 1,000 vB, raised or not.
     pub max_fee_rate: u64,
+    /// When fees are raised.
+    #[serde(default)]
+    pub bump: Bump,
+}
+
+impl Policy {
+    /// Most that a payout may cost.
+    #[must_use]
+    pub fn cap(&self) -> Cap {
+        let purse = self.min_baton.saturating_sub(DUST);
+        Cap { rate: self.max_fee_rate, extra_sats: self.bump.max_extra_sats.unwrap_or(purse) }
+    }
 }
 
 /// One signer.
@@ -204,6 +220,15 @@ impl Config {
             (
                 policy.min_fee_rate <= policy.max_fee_rate,
                 "policy.min_fee_rate is above max_fee_rate",
+            ),
+            (policy.bump.every_blocks > 0, "policy.bump.every_blocks must be above 0"),
+            (
+                policy.bump.incremental_fee_rate > 0,
+                "policy.bump.incremental_fee_rate must be above 0",
+            ),
+            (
+                policy.cap().extra_sats <= policy.min_baton.saturating_sub(DUST),
+                "policy.bump.max_extra_sats must be at most min_baton - 330: raises are paid from the baton",
             ),
             (self.bitcoin.confirmations > 0, "bitcoin.confirmations must be above 0"),
             (
@@ -277,6 +302,9 @@ mod tests {
         assert!(error.contains("pol_ms"), "{error}");
         let error = read(&example().replace("min_pay = 10000", "min_pay = 50001")).unwrap_err();
         assert!(error.to_string().contains("50000"), "{error}");
+        let dear = example().replace("max_extra_sats = 900000", "max_extra_sats = 999671");
+        let error = read(&dear).unwrap_err().to_string();
+        assert!(error.contains("min_baton - 330"), "{error}");
         let late = example().replace("defer_after_epochs = 3", "defer_after_epochs = 6");
         let error = read(&late).unwrap_err().to_string();
         assert!(error.contains("at most 5"), "{error}");

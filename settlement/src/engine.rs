@@ -7,12 +7,21 @@ mod fund;
 mod owners;
 mod pay;
 mod prove;
+mod raise;
+mod vary;
 
 pub use answer::Watch;
 pub use commit::recompute;
 pub(crate) use pay::unsigned;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bitcoin::{BlockHash, Transaction, Txid};
 use domain::EpochId;
@@ -56,6 +65,10 @@ pub struct Engine<R: Rim = Live> {
     /// Tip when this process first handed a transaction out.
     sent_below: Mutex<BTreeMap<Txid, u32>>,
     trouble: RwLock<Option<(String, &'static str)>>,
+    /// What unfinished epochs wait for.
+    waits: Mutex<BTreeMap<EpochId, String>>,
+    /// Fees raised since this process started.
+    bumps: AtomicU64,
 }
 
 impl Engine {
@@ -171,6 +184,8 @@ impl<R: Rim> Engine<R> {
             watch: Mutex::default(),
             sent_below: Mutex::default(),
             trouble: RwLock::default(),
+            waits: Mutex::default(),
+            bumps: AtomicU64::new(0),
         }
     }
 
@@ -196,6 +211,29 @@ impl<R: Rim> Engine<R> {
         self.sent_below.lock().await.get(&txid).map_or(0, |sent| tip.saturating_sub(*sent))
     }
 
+    /// Fees raised since this process started.
+    #[must_use]
+    pub fn bumps(&self) -> u64 {
+        self.bumps.load(Ordering::Relaxed)
+    }
+
+    /// What unfinished epochs wait for.
+    pub async fn waits(&self) -> BTreeMap<EpochId, String> {
+        self.waits.lock().await.clone()
+    }
+
+    async fn note_wait(&self, epoch: EpochId, what: Option<&str>) {
+        let mut waits = self.waits.lock().await;
+        match what {
+            None => drop(waits.remove(&epoch)),
+            Some(what) if waits.get(&epoch).is_some_and(|known| known == what) => {}
+            Some(what) => {
+                info!(epoch = epoch.0, "waits: {what}");
+                waits.insert(epoch, what.to_owned());
+            }
+        }
+    }
+
     /// One look at both chains, and every step that can be taken. An epoch that fails or waits does not hold up the
     /// later ones but where they depend on it; the first failure is reported.
     ///
@@ -215,7 +253,12 @@ impl<R: Rim> Engine<R> {
         }
         for epoch in self.store.unfinished().await? {
             loop {
-                match self.advance(epoch).await {
+                let step = self.advance(epoch).await;
+                match &step {
+                    Err(Error::Waiting { what, .. }) => self.note_wait(epoch, Some(what)).await,
+                    _ => self.note_wait(epoch, None).await,
+                }
+                match step {
                     Ok(true) => {}
                     Ok(false) | Err(Error::Waiting { .. }) => break,
                     Err(error @ Error::Conservation { .. }) => return Err(error),

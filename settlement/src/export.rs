@@ -7,7 +7,8 @@ use crate::{
     treasury::Treasury,
 };
 
-/// The PSBTs of an epoch as a signer is asked with them, the one that spends the baton first.
+/// The PSBTs of an epoch as a signer is asked with them, the one that spends the baton first; then those of dearer
+/// variants that were fixed and not signed.
 ///
 /// # Errors
 /// When the epoch is not planned, or the database cannot be read.
@@ -21,9 +22,14 @@ pub async fn psbts(config: &Config, epoch: EpochId) -> Result<Vec<Request>, Erro
         Some(State::Confirmed(confirmed) | State::Proven(confirmed)) => confirmed.signed.planned,
         _ => return Err(Error::waiting(epoch, "it is not planned yet")),
     };
-    let each = planned.plan.txs.iter().map(|each| {
-        let psbt = unsigned(&vault, |place| treasury.coin(place), &planned, each)?;
-        Ok(Request::new(epoch.0, each.batch, &psbt, &planned.intent.batches))
-    });
-    each.collect()
+    let mut requests = Vec::new();
+    let others = planned.others.iter().filter(|other| other.txs.is_empty());
+    let others = others.map(|other| planned.clone().exchanged(Vec::new(), other.clone()).0);
+    for planned in std::iter::once(planned.clone()).chain(others) {
+        for each in &planned.plan.txs {
+            let psbt = unsigned(&vault, |place| treasury.coin(place), &planned, each)?;
+            requests.push(Request::new(epoch.0, each.batch, &psbt, &planned.intent.batches));
+        }
+    }
+    Ok(requests)
 }

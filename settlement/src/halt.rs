@@ -41,6 +41,18 @@ pub enum HaltPoint {
     ProofLanded,
     /// Stored as proven.
     ProvenSaved,
+    /// A dearer variant is computed, not stored. Passed, as the next five, only when a fee is raised.
+    BumpUnsaved,
+    /// The dearer variant is stored, no signer was asked.
+    BumpSaved,
+    /// Enough signatures for the dearer variant are here, not stored.
+    BumpSigned,
+    /// The signed dearer variant is stored, not broadcast.
+    BumpSignedSaved,
+    /// The dearer variant is broadcast, not stored as sent.
+    BumpSent,
+    /// Stored as sent.
+    BumpSentSaved,
     /// The answer to a demand of the court is stored, not sent. Passed only when somebody demands.
     AnswerSaved,
     /// The answer is mined.

@@ -11,6 +11,7 @@ use crate::{
     engine::{Engine, Watch},
     error::Error,
     ownership::Unproven,
+    plan::Plan,
     state::State,
     store::Store,
 };
@@ -35,6 +36,24 @@ pub struct EpochStatus {
     /// The baton it leaves behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baton: Option<String>,
+    /// Every variant, if its fee was raised or its baton has moved; the one in `txids` first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<VariantStatus>,
+    /// What it waits for, as far as the running service has found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+}
+
+/// A variant, as answered by `GET /status`.
+#[derive(Debug, Serialize)]
+pub struct VariantStatus {
+    /// The transaction that spends the baton.
+    pub txid: String,
+    /// Sats of fee of all its transactions.
+    #[serde(with = "domain::decimal")]
+    pub fee: u64,
+    /// Whether it was signed, and so may be mined.
+    pub signed: bool,
 }
 
 /// What `GET /status` answers.
@@ -74,6 +93,20 @@ const fn is_zero(sats: &u64) -> bool {
     *sats == 0
 }
 
+fn variants(state: &State) -> Vec<VariantStatus> {
+    let Some(planned) = state.planned().filter(|planned| !planned.others.is_empty()) else {
+        return Vec::new();
+    };
+    let status = |plan: &Plan, signed| VariantStatus {
+        txid: plan.first_txid().map_or_else(String::new, |txid| txid.to_string()),
+        fee: plan.fees(),
+        signed,
+    };
+    let present = status(&planned.plan, !matches!(state, State::Planned(_)));
+    let others = planned.others.iter().map(|other| status(&other.plan, !other.txs.is_empty()));
+    std::iter::once(present).chain(others).collect()
+}
+
 fn describe(epoch: EpochId, state: &State) -> Result<EpochStatus, Error> {
     let batches = state.intent().map(|intent| intent.batches.as_slice()).unwrap_or_default();
     let root = state.intent().map(crate::state::Intent::commitment).transpose()?;
@@ -87,6 +120,8 @@ fn describe(epoch: EpochId, state: &State) -> Result<EpochStatus, Error> {
         root: root.map(|commitment| commitment.root.hash.to_string()),
         txids: txids.collect(),
         baton: plan.map(|plan| plan.baton.outpoint.to_string()),
+        variants: variants(state),
+        waiting: None,
     })
 }
 
@@ -146,5 +181,9 @@ async fn full(Shared(engine): Shared<Arc<Engine>>) -> Result<Json<Status>, (Stat
     let status = status(&engine.store(), engine.trouble().await, &watch).await;
     let mut status = status.map_err(fail)?;
     status.unproven = engine.unproven().await.map_err(fail)?;
+    let waits = engine.waits().await;
+    for epoch in &mut status.epochs {
+        epoch.waiting = waits.get(&EpochId(epoch.epoch)).cloned();
+    }
     Ok(Json(status))
 }

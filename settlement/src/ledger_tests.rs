@@ -2,7 +2,7 @@
 //! twice changes nothing, and a missing sat is noticed. One suite on SQLite and on PostgreSQL.
 
 use alloy::primitives::{Address, B256};
-use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, TxOut, Txid, hashes::Hash};
+use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, Transaction, TxOut, Txid, hashes::Hash};
 use domain::{EpochId, Root, Sats, SeriesAcc, SeriesId};
 use evm::bindings::IEpochLedger;
 use proptest::prelude::*;
@@ -18,8 +18,12 @@ use crate::{
     },
     state::{Confirmed, Intent, Planned, Signed, State},
     store::{BitcoinNews, Store},
+    variant::Variant,
     vault::{Coin, Keychain, Vault},
 };
+
+#[path = "ledger_unknown_tests.rs"]
+mod unknown;
 
 /// Epochs of one payee each, driven by hand.
 struct Story {
@@ -111,7 +115,8 @@ impl Story {
         let plan: Plan = plan(&self.vault, &order, 330).unwrap();
         let commitment = IEpochLedger::Commitment { epoch: self.epoch, ..empty() };
         let intent = Intent::new(&commitment, vec![batch], 0);
-        Planned { intent, creator: plan.txs[0].tx.clone(), plan }
+        let creator = plan.txs[0].tx.clone();
+        Planned { intent, creator, plan, tip: 0, others: vec![] }
     }
 
     async fn put(&self, state: State) {
@@ -166,6 +171,11 @@ fn mined(planned: &Planned) -> TxMoves {
     }
 }
 
+fn variant(planned: &Planned, txs: Vec<Transaction>) -> Variant {
+    let (plan, creator) = (planned.plan.clone(), planned.creator.clone());
+    Variant { plan, creator, txs, tip: 0 }
+}
+
 fn signed(planned: &Planned) -> Signed {
     let txs = planned.plan.txs.iter().map(|tx| tx.tx.clone()).collect();
     Signed { planned: planned.clone(), txs }
@@ -208,9 +218,17 @@ async fn live(story: &mut Story, life: &Life) {
     }
     let mut wins = planned.clone();
     if let Some(first) = life.bumped {
-        let dearer = story.planned(paid, 3_000, &coin);
-        story.put(State::Sent(signed(&dearer))).await;
-        wins = if first { planned } else { dearer };
+        let dearer = variant(&story.planned(paid, 3_000, &coin), vec![]);
+        let (bumped, _) = planned.clone().exchanged(signed(&planned).txs, dearer);
+        let pending = story.store.balances().await.unwrap()[&Account::Payables].debits_pending;
+        story.put(State::Planned(bumped.clone())).await;
+        let still = story.store.balances().await.unwrap()[&Account::Payables].debits_pending;
+        assert_eq!(pending, still, "the variant before may still be mined");
+        story.store.check_books(epoch, &bumped.plan.txs).await.unwrap();
+        story.put(State::Sent(signed(&bumped))).await;
+        let back = variant(&planned, vec![]);
+        wins = if first { bumped.clone().exchanged(signed(&bumped).txs, back).0 } else { bumped };
+        story.put(State::Sent(signed(&wins))).await;
     }
     let reserve = story.balance(Account::Reserve).await;
     let moves = mined(&wins);

@@ -39,6 +39,12 @@ pub mod state;
 
 pub mod database;
 
+pub mod variant;
+
+pub mod bump;
+
+pub mod refusal;
+
 pub mod ledger;
 
 pub mod store;

@@ -263,6 +263,10 @@ impl Bitcoin for LiveBitcoin {
         self.source.connection().broadcast(tx).await
     }
 
+    async fn spender(&self, coin: &Coin) -> Result<Option<Transaction>, Error> {
+        self.source.connection().spender(coin).await
+    }
+
     fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }

@@ -11,6 +11,7 @@ use crate::{
     error::Error,
     ledger::{Account, Balance},
     orders::Action,
+    plan::Plan,
     state::State,
     store::answers::Answered,
 };
@@ -139,17 +140,23 @@ pub async fn text(engine: &Engine) -> Result<String, Error> {
         gauge("trouble", &format!("{{kind=\"{kind}\"}}"), i64::from(trouble == Some(kind)));
     }
     let (mut waiting, mut fee, unfinished) = (0_u32, 0_u64, store.unfinished().await?);
+    let (mut rate, mut variants) = (0_u64, 0_usize);
     gauge("epochs_unfinished", "", i64::try_from(unfinished.len()).unwrap_or(i64::MAX));
     for epoch in unfinished {
         let Some(state) = store.state(epoch).await? else { continue };
         let txs = state.plan().map(|plan| plan.txs.as_slice()).unwrap_or_default();
         fee = txs.iter().filter_map(crate::plan::PlannedTx::fee).fold(fee, u64::max);
-        if let State::Sent(signed) = &state
-            && let Some(first) = signed.txs.first()
-        {
-            waiting = waiting.max(engine.blocks_waiting(first.compute_txid()).await);
+        if let State::Signed(signed) | State::Sent(signed) = &state {
+            rate = rate.max(engine.rate_of(&signed.planned.plan)?);
+            variants = variants.max(signed.planned.plans().count());
+            for txid in signed.planned.plans().filter_map(Plan::first_txid) {
+                waiting = waiting.max(engine.blocks_waiting(txid).await);
+            }
         }
     }
+    gauge("fee_rate", "", i64::try_from(rate).unwrap_or(i64::MAX));
+    gauge("variants", "", i64::try_from(variants).unwrap_or(i64::MAX));
+    gauge("bumps_total", "", i64::try_from(engine.bumps()).unwrap_or(i64::MAX));
     gauge("blocks_waiting", "", i64::from(waiting));
     gauge("largest_fee_sats", "", i64::try_from(fee).unwrap_or(i64::MAX));
     let watch = engine.court().await;

@@ -172,6 +172,26 @@ impl Node {
             Err(error) => Err(Error::node("sendrawtransaction", error)),
         }
     }
+
+    /// The transaction in the mempool that spends an output, if there is one.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn spender(&self, place: bitcoin::OutPoint) -> Result<Option<Transaction>, Error> {
+        let asked = json!([{ "txid": place.txid, "vout": place.vout }]);
+        let answer = self.call("gettxspendingprevout", vec![asked]).await?;
+        let Some(txid) = answer.get(0).and_then(|one| one.get("spendingtxid")) else {
+            return Ok(None);
+        };
+        match self.raw("getrawtransaction", vec![txid.clone()]).await? {
+            Ok(raw) => decode("getrawtransaction", &raw).map(Some),
+            // it has left the mempool since
+            Err(bdk_bitcoind_rpc::bitcoincore_rpc::Error::JsonRpc(jsonrpc::Error::Rpc(_))) => {
+                Ok(None)
+            }
+            Err(error) => Err(Error::node("getrawtransaction", error)),
+        }
+    }
 }
 
 fn decode<T: encode::Decodable>(doing: &str, value: &Value) -> Result<T, Error> {

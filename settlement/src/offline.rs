@@ -18,7 +18,8 @@ fn fail(path: &Path, why: impl std::fmt::Display) -> Error {
     Error::File { path: path.display().to_string(), why: why.to_string() }
 }
 
-/// Writes the unsigned PSBTs of a planned epoch to `dir`, one file a transaction; returns their paths.
+/// Writes the unsigned PSBTs of a planned epoch to `dir`, one file a transaction; returns their paths. Those of a dearer
+/// variant that waits for signatures have its txid in their name.
 ///
 /// # Errors
 /// When the epoch is not planned, or a file cannot be written.
@@ -27,7 +28,12 @@ pub async fn export(config: &Config, epoch: EpochId, dir: &Path) -> Result<Vec<P
     let mut paths = Vec::new();
     for request in export::psbts(config, epoch).await? {
         let unsigned = psbt::from_hex(&request.psbt)?;
-        let path = dir.join(format!("epoch-{}-batch-{}.psbt", request.epoch, request.batch));
+        let name = format!("epoch-{}-batch-{}", request.epoch, request.batch);
+        let mut path = dir.join(format!("{name}.psbt"));
+        if paths.contains(&path) {
+            // a dearer variant
+            path = dir.join(format!("{name}-{}.psbt", unsigned.unsigned_tx.compute_txid()));
+        }
         whole(&path, &unsigned.to_string())?;
         paths.push(path);
     }

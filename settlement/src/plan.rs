@@ -104,41 +104,60 @@ pub enum PlanError {
 /// When there is nothing to pay, the coins do not suffice, or a transaction is too heavy.
 pub fn plan(vault: &Vault, order: &Order, least_baton: u64) -> Result<Plan, PlanError> {
     let script = vault.script(Keychain::Baton, order.epoch)?;
-    let (batch, tail, chunks) = match order.batches.as_slice() {
+    let (batch, tail) = match order.batches.as_slice() {
         [] => return Err(PlanError::Nothing(order.epoch)),
-        [only] => (0, only.clone(), Vec::new()),
+        [only] => (0, only.clone()),
         many => {
             let chunks = many
                 .iter()
                 .zip(0_u16..)
                 .map(|(payees, number)| chunk_value_exact(vault, order, number, payees, &script));
-            let chunks = chunks.collect::<Result<Vec<_>, _>>()?;
-            (ROOT_BATCH, chunks.clone(), chunks)
+            (ROOT_BATCH, chunks.collect::<Result<Vec<_>, _>>()?)
         }
     };
-    let first = paying_tx(vault, order, batch, &tail, &script, least_baton)?;
+    assemble(order, paying_tx(vault, order, batch, &tail, &script, least_baton)?)
+}
+
+/// The whole plan from the transaction that spends the baton: what it leaves to the chunks fixes theirs.
+///
+/// # Errors
+/// When it has no output.
+pub(crate) fn assemble(order: &Order, first: PlannedTx) -> Result<Plan, PlanError> {
     let txid = first.tx.compute_txid();
     let next = first.tx.output.first().cloned().ok_or(PlanError::Overflow("no baton"))?;
-    let baton = Coin {
-        outpoint: OutPoint { txid, vout: 0 },
-        output: next,
+    let coin = |vout: u32, output: TxOut| Coin {
+        outpoint: OutPoint { txid, vout },
+        output,
         keychain: Keychain::Baton,
         index: order.epoch,
     };
+    let baton = coin(0, next);
+    let chunks = if first.batch == ROOT_BATCH { first.tx.output.get(2..) } else { None };
+    let chunks: Vec<TxOut> = chunks.unwrap_or_default().to_vec();
     let mut txs = vec![first];
     for ((output, payees), number) in chunks.into_iter().zip(&order.batches).zip(0_u16..) {
-        let vout = u32::from(number).saturating_add(2);
-        let coin = Coin {
-            outpoint: OutPoint { txid, vout },
-            output,
-            keychain: Keychain::Baton,
-            index: order.epoch,
-        };
+        let coin = coin(u32::from(number).saturating_add(2), output);
         let outputs = chunk_outputs(order.epoch, &order.root, number, payees);
         let tx = unsigned(std::slice::from_ref(&coin), outputs);
         txs.push(PlannedTx { batch: number, tx, coins: vec![coin] });
     }
     Ok(Plan { txs, baton })
+}
+
+/// The transaction that spends the baton, its next baton still without value.
+pub(crate) fn frame(
+    order: &Order,
+    batch: u16,
+    coins: Vec<Coin>,
+    tail: &[TxOut],
+    script: &ScriptBuf,
+) -> PlannedTx {
+    let mut outputs = vec![
+        TxOut { value: Amount::ZERO, script_pubkey: script.clone() },
+        marker_output(order.epoch, &order.root, batch),
+    ];
+    outputs.extend_from_slice(tail);
+    PlannedTx { batch, tx: unsigned(&coins, outputs), coins }
 }
 
 /// `ceil(vsize * rate / 1000)`, sats.
@@ -208,12 +227,7 @@ fn paying_tx(
 ) -> Result<PlannedTx, PlanError> {
     let mut coins = vec![order.baton.clone()];
     coins.extend(order.funding.iter().cloned());
-    let mut outputs = vec![
-        TxOut { value: Amount::ZERO, script_pubkey: script.clone() },
-        marker_output(order.epoch, &order.root, batch),
-    ];
-    outputs.extend_from_slice(tail);
-    let mut planned = PlannedTx { batch, tx: unsigned(&coins, outputs), coins };
+    let mut planned = frame(order, batch, coins, tail, script);
     let fee = fee_ceil(signed_vsize_ceil(vault, &planned)?, order.fee_rate)?;
     let have = planned
         .coins

@@ -124,6 +124,8 @@ pub trait Bitcoin {
     async fn mined(&self, height: u32, block: BlockHash, txid: Txid) -> Result<Mined, Error>;
     async fn fee_rate_ceil(&self, blocks: u16) -> Result<Option<u64>, Error>;
     async fn broadcast(&self, tx: &Transaction) -> Result<Broadcast, Error>;
+    /// The transaction in the mempool that spends a coin, if there is one.
+    async fn spender(&self, coin: &Coin) -> Result<Option<Transaction>, Error>;
     /// Time since some moment before the engine started; it never goes back.
     fn elapsed(&self) -> Duration;
 }

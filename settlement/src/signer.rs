@@ -86,7 +86,8 @@ impl Signer {
         let now = self.chain.now().await?;
         let (epoch, batch) = (request.epoch, request.batch);
         let limits = &self.limits;
-        self.store.record_spend(limits, epoch, batch, txid, root, spends, sats, now).await?;
+        let fee = approved.fee();
+        self.store.record_spend(limits, epoch, batch, txid, root, spends, sats, fee, now).await?;
         info!(epoch = request.epoch, batch = request.batch, %txid, "signed");
         let mut own = approved.psbt;
         sign_with(self.key.get(), &mut own)?;

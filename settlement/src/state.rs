@@ -2,7 +2,9 @@
 //! `Committed → Closed` if nobody is due.
 //!
 //! A state is written, durably, before the effect that follows from it: an `Allocated` epoch may have been committed, a
-//! `Signed` one may have been broadcast. Every effect asks the contract or the node first whether it has happened.
+//! `Signed` one may have been broadcast. Every effect asks the contract or the node first whether it has happened. A fee
+//! bump takes a `Sent` epoch back to `Planned` with the variant so far among the others; so does whatever else makes
+//! another variant the present one.
 
 use alloy::{
     primitives::{B256, Bytes},
@@ -15,7 +17,7 @@ use bitcoin::{
 use evm::bindings::IEpochLedger;
 use serde::{Deserialize, Serialize};
 
-use crate::{allocate::Batch, error::Error, plan::Plan};
+use crate::{allocate::Batch, error::Error, plan::Plan, variant::Variant};
 
 /// The finalized EVM block that an epoch was read at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +78,12 @@ pub struct Planned {
     /// The transaction that created the baton they spend.
     #[serde(with = "With::<Hex>")]
     pub creator: Transaction,
+    /// Height of the tip when they were fixed.
+    #[serde(default)]
+    pub tip: u32,
+    /// Other variants that were fixed for the epoch, oldest first; one of them may be mined instead.
+    #[serde(default)]
+    pub others: Vec<Variant>,
 }
 
 /// A plan with its signed transactions, in the plan's order.
@@ -214,16 +222,23 @@ impl State {
         }
     }
 
-    /// The plan, from `Planned` on.
+    /// The plan and its variants, from `Planned` on.
     #[must_use]
-    pub const fn plan(&self) -> Option<&Plan> {
+    pub const fn planned(&self) -> Option<&Planned> {
         match self {
             Self::Snapshot(_) | Self::Allocated(_) | Self::Committed(_) | Self::Closed(_) => None,
-            Self::Planned(planned) => Some(&planned.plan),
-            Self::Signed(signed) | Self::Sent(signed) => Some(&signed.planned.plan),
-            Self::Confirmed(confirmed) | Self::Proven(confirmed) => {
-                Some(&confirmed.signed.planned.plan)
-            }
+            Self::Planned(planned) => Some(planned),
+            Self::Signed(signed) | Self::Sent(signed) => Some(&signed.planned),
+            Self::Confirmed(confirmed) | Self::Proven(confirmed) => Some(&confirmed.signed.planned),
+        }
+    }
+
+    /// The plan, from `Planned` on: the variant that is in a block or, if none is, the newest.
+    #[must_use]
+    pub const fn plan(&self) -> Option<&Plan> {
+        match self.planned() {
+            Some(planned) => Some(&planned.plan),
+            None => None,
         }
     }
 

@@ -210,7 +210,8 @@ impl Store {
         leaf_encode::read_leaves(&bytes).ok_or_else(damaged)
     }
 
-    /// Writes a planned state with the baton that it leaves behind and the transaction that creates it.
+    /// Writes a planned state with the baton that it leaves behind and the transaction that creates it. If a later epoch
+    /// has left a baton already, the newest stays that one.
     ///
     /// # Errors
     /// Those of the database.
@@ -224,7 +225,8 @@ impl Store {
         let mut tx = self.begin().await?;
         sqlx::query(
             "INSERT INTO baton (id, epoch, coin, creator) VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET \
-             epoch = excluded.epoch, coin = excluded.coin, creator = excluded.creator",
+             epoch = excluded.epoch, coin = excluded.coin, creator = excluded.creator \
+             WHERE baton.epoch <= excluded.epoch",
         )
             .bind(i64::from(epoch.0))
             .bind(to_json(baton)?)

@@ -66,12 +66,13 @@ async fn random(options: &Options) -> bool {
     };
     let tally = &sweep.tally;
     println!(
-        "\ncrash random kills: {} ({} settlement, {} signer, {} all four), {} epochs paid exactly once, 0 sat missing, {} s ({}) {}",
+        "\ncrash random kills: {} ({} settlement, {} signer, {} all four), {} epochs ({} with a raised fee) paid exactly once, 0 sat missing, {} s ({}) {}",
         tally.kills(),
         tally.settlement,
         tally.signers,
         tally.hosts,
         tally.epochs,
+        tally.raised,
         started.elapsed().as_secs(),
         options.kills,
         if tally.kills() >= options.kills { "ok" } else { "short" }
@@ -83,8 +84,8 @@ async fn random(options: &Options) -> bool {
         Ok(()) => {
             let epochs = sweep.tally.epochs - before;
             println!(
-                "\ncrash labelled points: {} x settlement, signers, both: {epochs} epochs paid exactly once (51) ok",
-                sweep::POINTS.len()
+                "\ncrash labelled points: {} x settlement, signers, both: {epochs} epochs paid exactly once (69) ok",
+                sweep::POINTS.len() + sweep::BUMP_POINTS.len()
             );
             true
         }

@@ -14,6 +14,7 @@
 mod audit;
 mod court;
 mod desk;
+mod fees;
 mod holders;
 mod light;
 mod operator;

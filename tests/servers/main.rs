@@ -10,12 +10,15 @@
     reason = "a harness may stop loudly, and uses a part of what the tests have"
 )]
 
+#[path = "../faults/settlement/desk.rs"]
+mod desk;
 #[path = "../faults/settlement/world.rs"]
 mod world;
 
 use std::{process::Command, time::Duration, time::Instant};
 
-use world::{PATIENCE, POT, World};
+use desk::PATIENCE;
+use world::{POT, World};
 use xtask::{paths, ports, process::Process};
 
 /// Looks at the chains, a block each, that one step of an epoch may take: the server lags by a second or so.

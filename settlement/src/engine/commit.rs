@@ -8,10 +8,12 @@ use tracing::{info, warn};
 use super::Engine;
 use crate::{
     allocate::{Allocation, Cut, Terms, World, allocate},
+    bump::package_rate_ceil,
     error::Error,
     halt::HaltPoint,
     ledger::Figures,
     node::internal,
+    plan::PlanError,
     rim::{Bitcoin, Book, Evm, Rim},
     state::{Intent, SnapshotAt, State},
 };
@@ -117,9 +119,8 @@ impl<R: Rim> Engine<R> {
         }
         let cut = Cut::MaxBytes(policy.max_batch_bytes);
         let outcome = allocate(world, &Terms { min_pay: policy.min_pay, defer, cut })?;
-        let fee_rate = self.fee_rate().await?;
         let (height, block) = self.node.tip();
-        let funding = self.fund(epoch, &outcome, fee_rate, at).await?;
+        let (fee_rate, funding) = self.rate_and_funding(epoch, &outcome, at).await?;
         let accounts = u32::try_from(outcome.leaves.len());
         let commitment = IEpochLedger::Commitment {
             epoch: epoch.0,
@@ -134,6 +135,33 @@ impl<R: Rim> Engine<R> {
             batches: batches(&outcome),
         };
         Ok((outcome, commitment))
+    }
+
+    /// The fee rate, with what earlier payouts that wait for a block lack (this one spends their baton, so it brings them
+    /// along, for no more than a raise may cost), and coins that pay it. Where coins do not suffice for that, it pays for
+    /// itself alone.
+    async fn rate_and_funding(
+        &self,
+        epoch: EpochId,
+        outcome: &Allocation,
+        at: &BlockRef,
+    ) -> Result<(u64, Vec<IEpochLedger::OutPoint>), Error> {
+        let rate = self.fee_rate().await?;
+        let (funding, vsize) = self.fund(epoch, outcome, rate, at).await?;
+        let ancestors = self.ancestors(epoch).await?;
+        if vsize == 0 || ancestors.is_empty() {
+            return Ok((rate, funding));
+        }
+        let cap = self.config.policy.cap();
+        let more = u128::from(cap.extra_sats).saturating_mul(1_000).checked_div(vsize.into());
+        let more = more.and_then(|more| u64::try_from(more).ok()).unwrap_or_default();
+        let most = rate.saturating_add(more).min(cap.rate);
+        let raised = package_rate_ceil(rate, vsize, &ancestors).min(most);
+        match self.fund(epoch, outcome, raised, at).await {
+            Ok((funding, _)) => Ok((raised, funding)),
+            Err(Error::Plan(PlanError::Short { .. })) => Ok((rate, funding)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn fee_rate(&self) -> Result<u64, Error> {

@@ -1,5 +1,6 @@
 //! Which treasury coins a commitment spends.
 
+use bitcoin::Amount;
 use domain::EpochId;
 use evm::{BlockRef, bindings::IEpochLedger};
 
@@ -7,26 +8,29 @@ use super::{Engine, commit::outpoint};
 use crate::{
     allocate::Allocation,
     error::Error,
-    plan::{Order, PlanError, input_fee_ceil, plan},
+    plan::{Order, PlanError, input_fee_ceil, plan, signed_vsize_ceil},
     rim::{Bitcoin, Evm, Rim},
     treasury::TreasuryCoin,
     vault::{Coin, Keychain, Vault},
 };
 
 impl<R: Rim> Engine<R> {
-    /// Treasury coins until baton and coins cover payees, fee and the least baton. Only coins that a report has
-    /// distributed, or of the reserve index, and none that an earlier commitment spends.
+    /// Treasury coins until baton and coins cover payees, fee and the least baton, whichever variants of earlier epochs are
+    /// mined; and the virtual bytes of the transaction that spends the baton. Only coins that a report has distributed, or
+    /// of the reserve index, and none that an earlier commitment spends.
     pub(super) async fn fund(
         &self,
         epoch: EpochId,
         outcome: &Allocation,
         fee_rate: u64,
         at: &BlockRef,
-    ) -> Result<Vec<IEpochLedger::OutPoint>, Error> {
+    ) -> Result<(Vec<IEpochLedger::OutPoint>, u64), Error> {
         if outcome.batches.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
-        let (baton, _) = self.baton(epoch).await?;
+        let (mut baton, _) = self.baton(epoch).await?;
+        let doubt = Amount::from_sat(self.doubt(epoch).await?);
+        baton.output.value = baton.output.value.checked_sub(doubt).unwrap_or(Amount::ZERO);
         let order = Order {
             epoch: epoch.0,
             root: outcome.root.hash,
@@ -38,8 +42,8 @@ impl<R: Rim> Engine<R> {
         let policy = &self.config.policy;
         let coins = self.spendable(at).await?;
         let most = policy.max_funding_inputs;
-        let funding = choose(&self.vault, order, coins, policy.min_baton, most)?;
-        Ok(funding.iter().map(|coin| outpoint(&coin.outpoint)).collect())
+        let (funding, vsize) = choose(&self.vault, order, coins, policy.min_baton, most)?;
+        Ok((funding.iter().map(|coin| outpoint(&coin.outpoint)).collect(), vsize))
     }
 
     async fn spendable(&self, at: &BlockRef) -> Result<Vec<Coin>, Error> {
@@ -64,13 +68,16 @@ fn choose(
     coins: Vec<Coin>,
     least_baton: u64,
     most: usize,
-) -> Result<Vec<Coin>, PlanError> {
+) -> Result<(Vec<Coin>, u64), PlanError> {
     let cost = input_fee_ceil(vault, Keychain::Treasury, order.fee_rate)?;
     let value = |coin: &Coin| coin.output.value.to_sat();
     let mut coins = coins.into_iter().filter(|coin| value(coin) > cost);
     loop {
         let short = match plan(vault, &order, least_baton) {
-            Ok(_) => return Ok(order.funding),
+            Ok(plan) => {
+                let vsize = plan.txs.first().map(|first| signed_vsize_ceil(vault, first));
+                return Ok((order.funding, vsize.transpose()?.unwrap_or_default()));
+            }
             Err(error @ PlanError::Short { .. }) => error,
             Err(error) => return Err(error),
         };
@@ -112,7 +119,7 @@ mod tests {
         let mut coins: Vec<Coin> =
             (1..=120).map(|n| coin(&vault, Keychain::Treasury, n, 330).1).collect();
         coins.push(coin(&vault, Keychain::Treasury, 500, 400_000).1);
-        let chosen = choose(&vault, order(&vault), coins, 10_000, 100).unwrap();
+        let (chosen, _) = choose(&vault, order(&vault), coins, 10_000, 100).unwrap();
         assert_eq!(chosen.iter().map(|coin| coin.index).collect::<Vec<_>>(), [500]);
     }
 
@@ -122,7 +129,7 @@ mod tests {
         let mut coins: Vec<Coin> =
             (1..=10).map(|n| coin(&vault, Keychain::Treasury, n, 2_000).1).collect();
         coins.push(coin(&vault, Keychain::Treasury, 500, 400_000).1);
-        let chosen = choose(&vault, order(&vault), coins.clone(), 10_000, 5).unwrap();
+        let (chosen, _) = choose(&vault, order(&vault), coins.clone(), 10_000, 5).unwrap();
         assert_eq!((chosen.len(), chosen.last().unwrap().index), (5, 500));
         coins.truncate(10);
         let error = choose(&vault, order(&vault), coins, 10_000, 5).unwrap_err();

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use bitcoin::{OutPoint, Psbt, Transaction, Txid, hashes::Hash};
+use bitcoin::{OutPoint, Psbt, Transaction, Txid};
 use domain::EpochId;
 use futures::{StreamExt, TryStreamExt, future::join_all, stream};
 use tracing::{info, warn};
 
-use super::Engine;
+use super::{Engine, vary::MOVED};
 use crate::{
+    bump::DUST,
     error::Error,
     halt::HaltPoint,
     node::Broadcast,
-    plan::{Order, PlannedTx, plan},
+    plan::{PlannedTx, plan},
     protocol::Request,
     psbt,
+    refusal::Refusal,
     rim::{Bitcoin, Book, Evm, Rim, Signers},
     state::{Confirmed, Inclusion, Intent, Planned, Signed, State},
     vault::{Coin, Keychain, Vault},
@@ -44,33 +46,20 @@ impl<R: Rim> Engine<R> {
         // this commit is final, so every earlier one is: an empty one that is not closed yet may still turn out another
         self.after_earlier(epoch, "planned", |state| state.plan().is_some()).await?;
         let (baton, creator) = self.baton(epoch).await?;
-        let commitment = intent.commitment()?;
-        let mut funding = Vec::with_capacity(commitment.funding.len());
-        for place in &commitment.funding {
-            let txid = Txid::from_byte_array(place.txid.0);
-            let outpoint = OutPoint { txid, vout: place.vout };
-            let found = self.node.coin(outpoint);
-            let missing =
-                || Error::waiting(epoch, format!("funding {outpoint} is in no block read"));
-            funding.push(found.ok_or_else(missing)?.0);
-        }
-        let order = Order {
-            epoch: epoch.0,
-            root: commitment.root.hash,
-            fee_rate: commitment.feeRate,
-            baton,
-            funding,
-            batches: intent.batches.iter().map(crate::allocate::Batch::outputs).collect(),
+        let order = self.order(epoch, &intent, baton, None)?;
+        // a database that was lost may have known a dearer variant: the node may still hold it
+        let plan = match self.waiting_variant(&order, None).await? {
+            Some(plan) => plan,
+            // what is committed is paid even if the operator has since raised the least baton
+            None => plan(&self.vault, &order, DUST)?,
         };
-        // what is committed is paid even if the operator has since raised the least baton
-        let plan = plan(&self.vault, &order, 330)?;
         self.halts.at(HaltPoint::PlannedUnsaved).await;
-        let first = plan.txs.first().map(|planned| planned.tx.clone());
-        let first = first.ok_or_else(|| Error::mismatch(epoch, "a plan without transaction"))?;
-        let baton = plan.baton.clone();
-        info!(epoch = epoch.0, txid = %first.compute_txid(), "the payout is fixed");
-        let state = State::Planned(Planned { intent, plan, creator });
-        self.store.put_plan(epoch, &state, &baton, &first).await?;
+        if let Some(txid) = plan.first_txid() {
+            info!(epoch = epoch.0, %txid, "the payout is fixed");
+        }
+        let (tip, _) = self.node.tip();
+        let state = State::Planned(Planned { intent, plan, creator, tip, others: Vec::new() });
+        self.put_variant(epoch, &state).await?;
         self.halts.at(HaltPoint::PlannedSaved).await;
         Ok(true)
     }
@@ -78,6 +67,38 @@ impl<R: Rim> Engine<R> {
     /// Collects signatures for every transaction of the plan, unless the chain has it already. Before anybody is asked,
     /// nobody must have paused and the books must add up.
     pub(super) async fn sign(&self, epoch: EpochId, planned: Planned) -> Result<bool, Error> {
+        if let Some(winner) = self.winner(epoch, &planned).await? {
+            let why = "the chain holds another variant of it";
+            return self.turn_to(epoch, planned, Vec::new(), winner, why).await;
+        }
+        if self.included(planned.creator.compute_txid()).await?.is_none() {
+            if let Some(to) = self.moved(epoch, &planned).await? {
+                return self.turn_to(epoch, planned, Vec::new(), to, MOVED).await;
+            }
+            // until then nobody knows whether the chain holds another variant of the baton
+            let out = |state: &State| match state.planned() {
+                None => state.baton_known(),
+                Some(_) => !matches!(state, State::Planned(_) | State::Signed(_)),
+            };
+            self.after_earlier(epoch, "sent", out).await?;
+        }
+        let txs = match self.all_signed(epoch, &planned).await {
+            Ok(txs) => txs,
+            Err(error) => return self.give_up(epoch, planned, error).await,
+        };
+        let raised = !planned.others.is_empty();
+        self.halts.at(if raised { HaltPoint::BumpSigned } else { HaltPoint::SignedUnsaved }).await;
+        self.store.put_state(epoch, &State::Signed(Signed { planned, txs })).await?;
+        let saved = if raised { HaltPoint::BumpSignedSaved } else { HaltPoint::SignedSaved };
+        self.halts.at(saved).await;
+        Ok(true)
+    }
+
+    async fn all_signed(
+        &self,
+        epoch: EpochId,
+        planned: &Planned,
+    ) -> Result<Vec<Transaction>, Error> {
         for each in &planned.plan.txs {
             if self.included(each.tx.compute_txid()).await?.is_none() {
                 if self.store.paused().await? {
@@ -88,12 +109,8 @@ impl<R: Rim> Engine<R> {
             }
         }
         // several at once: each signer takes one after the other, and merging goes on beside
-        let each = planned.plan.txs.iter().map(|each| self.complete(epoch, &planned, each));
-        let txs: Vec<Transaction> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
-        self.halts.at(HaltPoint::SignedUnsaved).await;
-        self.store.put_state(epoch, &State::Signed(Signed { planned, txs })).await?;
-        self.halts.at(HaltPoint::SignedSaved).await;
-        Ok(true)
+        let each = planned.plan.txs.iter().map(|each| self.complete(epoch, planned, each));
+        stream::iter(each).buffered(AT_ONCE).try_collect().await
     }
 
     /// The transaction with its signatures, or as it is if a block holds it already.
@@ -161,33 +178,45 @@ impl<R: Rim> Engine<R> {
 
     /// Hands the transaction that spends the baton to the network.
     pub(super) async fn send(&self, epoch: EpochId, signed: Signed) -> Result<bool, Error> {
-        let Some(first) = signed.txs.first() else { return Ok(false) };
-        if self.included(first.compute_txid()).await?.is_none() {
-            self.broadcast(epoch, first).await?;
+        if let Some(winner) = self.winner(epoch, &signed.planned).await? {
+            let why = "the chain holds another variant of it";
+            return self.turn_to(epoch, signed.planned, signed.txs, winner, why).await;
         }
-        self.halts.at(HaltPoint::BroadcastDone).await;
+        let Some(first) = signed.txs.first() else { return Ok(false) };
+        if self.included(first.compute_txid()).await?.is_none()
+            && let Broadcast::Refused(why) =
+                self.broadcast(epoch, first, signed.planned.tip).await?
+        {
+            return self.refused(epoch, signed, &why).await;
+        }
+        let raised = !signed.planned.others.is_empty();
+        self.halts.at(if raised { HaltPoint::BumpSent } else { HaltPoint::BroadcastDone }).await;
         self.store.put_state(epoch, &State::Sent(signed)).await?;
-        self.halts.at(HaltPoint::SentSaved).await;
+        self.halts.at(if raised { HaltPoint::BumpSentSaved } else { HaltPoint::SentSaved }).await;
         Ok(true)
     }
 
-    async fn broadcast(&self, epoch: EpochId, tx: &Transaction) -> Result<(), Error> {
+    /// Hands out a transaction that was fixed when the tip was at height `since`.
+    async fn broadcast(
+        &self,
+        epoch: EpochId,
+        tx: &Transaction,
+        since: u32,
+    ) -> Result<Broadcast, Error> {
         let txid = tx.compute_txid();
         if let Some(first) = tx.input.first() {
             self.no_rival(epoch, first.previous_output, txid).await?;
         }
-        match self.node.broadcast(tx).await? {
-            Broadcast::Known => {
-                self.sent_at.lock().await.insert(txid, self.node.elapsed());
-                let (tip, _) = self.node.tip();
-                self.sent_below.lock().await.entry(txid).or_insert(tip);
-                info!(epoch = epoch.0, %txid, "broadcast");
-                Ok(())
-            }
-            Broadcast::Refused(why) => {
-                Err(Error::mismatch(epoch, format!("the node refuses {txid}: {why}")))
-            }
+        let answer = self.node.broadcast(tx).await?;
+        let (tip, _) = self.node.tip();
+        // a database of an older version does not know the height
+        let since = if since == 0 { tip } else { since.min(tip) };
+        self.sent_below.lock().await.entry(txid).or_insert(since);
+        if answer == Broadcast::Known {
+            self.sent_at.lock().await.insert(txid, self.node.elapsed());
+            info!(epoch = epoch.0, %txid, "broadcast");
         }
+        Ok(answer)
     }
 
     /// No other transaction in the active chain spends what ours spends.
@@ -202,8 +231,13 @@ impl<R: Rim> Engine<R> {
     }
 
     /// Watches the transactions until each is deep enough; sends chunks once the root transaction is in a block, and
-    /// anything that a reorg took out again.
+    /// anything that a reorg took out again. Follows whichever variant the chain holds, and raises the fee while it holds
+    /// none.
     pub(super) async fn follow(&self, epoch: EpochId, signed: Signed) -> Result<bool, Error> {
+        if let Some(winner) = self.winner(epoch, &signed.planned).await? {
+            let why = "the chain holds another variant of it";
+            return self.turn_to(epoch, signed.planned, signed.txs, winner, why).await;
+        }
         let mut inclusions = Vec::with_capacity(signed.txs.len());
         let (mut may_send, mut deep) = (true, true);
         for (tx, planned) in signed.txs.iter().zip(&signed.planned.plan.txs) {
@@ -215,8 +249,14 @@ impl<R: Rim> Engine<R> {
                     self.store.put_state(epoch, &state).await?;
                     return Ok(true);
                 }
-                if may_send {
-                    self.send_again(epoch, tx).await?;
+                if may_send && let Some(why) = self.send_again(epoch, tx, &signed.planned).await? {
+                    return match inclusions.is_empty() {
+                        true => self.refused(epoch, signed, &why).await,
+                        false => Err(chunk_refused(epoch, txid, &why)),
+                    };
+                }
+                if may_send && inclusions.is_empty() && self.bump(epoch, &signed, false).await? {
+                    return Ok(true);
                 }
                 // chunks wait until the root transaction, the first, is in a block
                 (may_send, deep) = (may_send && !inclusions.is_empty(), false);
@@ -224,6 +264,9 @@ impl<R: Rim> Engine<R> {
             };
             deep &= depth >= self.config.bitcoin.confirmations;
             inclusions.push(Inclusion { batch: planned.batch, txid, height, block });
+        }
+        if !inclusions.is_empty() {
+            self.in_block(&signed.planned).await;
         }
         if !deep {
             return Ok(false);
@@ -234,12 +277,42 @@ impl<R: Rim> Engine<R> {
         Ok(true)
     }
 
-    async fn send_again(&self, epoch: EpochId, tx: &Transaction) -> Result<(), Error> {
+    /// While one variant is in a block none waits for one.
+    async fn in_block(&self, planned: &Planned) {
+        let (tip, _) = self.node.tip();
+        let mut below = self.sent_below.lock().await;
+        for txid in planned.plans().filter_map(crate::plan::Plan::first_txid) {
+            below.insert(txid, tip);
+        }
+    }
+
+    /// Hands a transaction out again now and then; what the node says if it refuses it.
+    async fn send_again(
+        &self,
+        epoch: EpochId,
+        tx: &Transaction,
+        planned: &Planned,
+    ) -> Result<Option<String>, Error> {
         let last = self.sent_at.lock().await.get(&tx.compute_txid()).copied();
         if last.is_some_and(|at| self.node.elapsed().saturating_sub(at) < AGAIN) {
-            return Ok(());
+            return Ok(None);
         }
-        self.broadcast(epoch, tx).await
+        match self.broadcast(epoch, tx, planned.tip).await? {
+            Broadcast::Known => Ok(None),
+            Broadcast::Refused(why) => Ok(Some(why)),
+        }
+    }
+}
+
+/// A chunk's fee is fixed by the root transaction, which is mined: what the node has no room for waits.
+fn chunk_refused(epoch: EpochId, txid: Txid, why: &str) -> Error {
+    match Refusal::of(why) {
+        Refusal::TooLong | Refusal::TooCheap => {
+            Error::waiting(epoch, format!("the node has no room for chunk {txid} yet: {why}"))
+        }
+        Refusal::Taken | Refusal::Other => {
+            Error::mismatch(epoch, format!("the node refuses {txid}: {why}"))
+        }
     }
 }
 

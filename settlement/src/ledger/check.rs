@@ -9,7 +9,12 @@ use super::{
     books::balances,
     follow::{figures, owed_before, pending_fees},
 };
-use crate::{error::Error, plan::PlannedTx, state::State, store::Store};
+use crate::{
+    error::Error,
+    plan::{Plan, PlannedTx},
+    state::{Planned, State},
+    store::Store,
+};
 
 impl Store {
     /// Holds the books against each other for an epoch that is about to be signed.
@@ -142,25 +147,53 @@ async fn unexplained(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) ->
     Ok(())
 }
 
-/// Whether another epoch's plan has the transaction: after a lost database a payout may be in a block before its epoch
-/// has come so far again. While that epoch is not planned yet, nobody knows, and nothing is signed.
+/// Whether a variant of the epoch that it names has the transaction: after a lost database a payout may be in a block
+/// before its epoch has come so far again. While that epoch is not planned yet, or has still to say whether what spends
+/// its baton is a variant, nobody knows, and nothing is signed.
 async fn planned(tx: &mut Tx<'_, Any>, epoch: EpochId, txid: &str) -> Result<bool, Error> {
     let rows = sqlx::query(
-        "SELECT e.epoch, e.data FROM marked m JOIN epochs e ON e.epoch = m.epoch WHERE m.txid = $1 AND e.epoch <> $2",
+        "SELECT DISTINCT e.epoch, e.data, m.spends FROM marked m JOIN epochs e ON e.epoch = m.epoch WHERE m.txid = $1",
     );
-    let rows = rows.bind(txid).bind(i64::from(epoch.0)).fetch_all(&mut **tx).await?;
+    let rows = rows.bind(txid.to_owned()).fetch_all(&mut **tx).await?;
     for row in rows {
+        let (other, spends): (i64, String) = (row.get(0), row.get(2));
         let state: State = serde_json::from_str(&row.get::<String, _>(1))
             .map_err(|error| Error::Damaged(error.to_string()))?;
         if let State::Snapshot(_) | State::Allocated(_) | State::Committed(_) = state {
-            let other: i64 = row.get(0);
             let what = format!("{txid} says that it pays epoch {other}, which is planned first");
             return Err(Error::waiting(epoch, what));
         }
-        let txs = state.plan().map(|plan| plan.txs.as_slice()).unwrap_or_default();
-        if txs.iter().any(|planned| planned.tx.compute_txid().to_string() == txid) {
+        let Some(found) = state.planned() else { continue };
+        let has =
+            |plan: &Plan| plan.txs.iter().any(|one| one.tx.compute_txid().to_string() == txid);
+        if found.plans().any(has) {
             return Ok(true);
         }
+        if !matches!(state, State::Proven(_)) && spends_a_baton(tx, found, &spends).await? {
+            let what = format!(
+                "{txid} spends the baton of epoch {other}, which says first whether it is a variant"
+            );
+            return Err(Error::waiting(epoch, what));
+        }
+    }
+    Ok(false)
+}
+
+/// Whether a place is the baton of a variant, or of one that is not known yet, or a chunk of a root transaction that
+/// spends such a baton.
+async fn spends_a_baton(tx: &mut Tx<'_, Any>, found: &Planned, place: &str) -> Result<bool, Error> {
+    let mut place = place.to_owned();
+    for _ in 0..2 {
+        if found.plans().any(|plan| plan.spends().is_some_and(|at| at.to_string() == place)) {
+            return Ok(true);
+        }
+        let Some((parent, vout)) = place.split_once(':') else { return Ok(false) };
+        let row = sqlx::query("SELECT spends FROM marked WHERE txid = $1").bind(parent.to_owned());
+        let Some(row) = row.fetch_optional(&mut **tx).await? else { return Ok(false) };
+        if vout == "0" {
+            return Ok(true);
+        }
+        place = row.get(0);
     }
     Ok(false)
 }

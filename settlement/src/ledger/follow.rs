@@ -25,10 +25,11 @@ pub(crate) async fn follow(
             open(tx, epoch).await?;
             posted(tx, epoch, true).await
         }
-        State::Planned(_) => {
+        State::Planned(planned) => {
             open(tx, epoch).await?;
-            for planned in txs {
-                take_back(tx, epoch, planned).await?;
+            // what is pending for another variant stays: that one may be mined
+            for each in txs.iter().filter(|_| planned.others.is_empty()) {
+                take_back(tx, epoch, each).await?;
             }
             posted(tx, epoch, false).await
         }

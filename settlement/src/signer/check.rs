@@ -45,6 +45,9 @@ pub struct Limits {
     pub max_day_sats: Option<u64>,
     /// Most sats, payees and fees, that leave for one epoch; no limit if absent.
     pub max_epoch_sats: Option<u64>,
+    /// Most sats of miner fee for one epoch, by the dearest variant of each of its transactions; no limit if absent.
+    #[serde(default)]
+    pub max_epoch_fee_sats: Option<u64>,
 }
 
 const fn relay_rate() -> u64 {
@@ -85,6 +88,15 @@ impl Approved {
             (false, false) => 0,
         };
         have.saturating_sub(stay)
+    }
+
+    /// Sats that go to the miner.
+    #[must_use]
+    pub fn fee(&self) -> u64 {
+        let sum = |values: &mut dyn Iterator<Item = u64>| values.fold(0_u64, u64::saturating_add);
+        let have = sum(&mut self.coins.iter().map(|coin| coin.output.value.to_sat()));
+        let outputs = &self.psbt.unsigned_tx.output;
+        have.saturating_sub(sum(&mut outputs.iter().map(|output| output.value.to_sat())))
     }
 }
 

@@ -19,6 +19,7 @@ const LIMITS: Limits = Limits {
     min_fee_rate: 1_000,
     max_day_sats: None,
     max_epoch_sats: None,
+    max_epoch_fee_sats: None,
 };
 
 struct Case {

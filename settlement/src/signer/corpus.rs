@@ -3,6 +3,7 @@
 //! that moves is a refusal. Seeded: a failure names its case.
 
 mod mutate;
+mod variants;
 
 use std::collections::BTreeMap;
 
@@ -172,9 +173,14 @@ impl World {
         let facts = &known.ok_or("not committed")?.facts;
         let chunks = request.chunk_outputs().map_err(|at| format!("chunk {at}"))?;
         let (max_fee_sats, max_fee_rate, min_fee_rate) = (100_000, self.rate, 1_000);
-        let (max_day_sats, max_epoch_sats) = (None, None);
-        let limits =
-            Limits { max_fee_sats, max_fee_rate, min_fee_rate, max_day_sats, max_epoch_sats };
+        let limits = Limits {
+            max_fee_sats,
+            max_fee_rate,
+            min_fee_rate,
+            max_day_sats: None,
+            max_epoch_sats: None,
+            max_epoch_fee_sats: None,
+        };
         check(&self.vault, &limits, facts, request.batch, &chunks, &psbt)
             .map_err(|broken| broken.to_string())
     }

@@ -22,6 +22,7 @@ pub struct SignerStore {
 /// Seconds of chain time.
 const DAY: u64 = 86_400;
 const EPOCH_SPENT: &str = "SELECT COALESCE(SUM(most), 0) FROM (SELECT MAX(sats) AS most FROM spent WHERE epoch = ? GROUP BY epoch, batch)";
+const EPOCH_FEES: &str = "SELECT COALESCE(SUM(most), 0) FROM (SELECT MAX(fee) AS most FROM spent WHERE epoch = ? GROUP BY epoch, batch)";
 const DAY_SPENT: &str = "SELECT COALESCE(SUM(most), 0) FROM (SELECT MAX(sats) AS most FROM spent WHERE signed_at > ? GROUP BY epoch, batch)";
 
 impl SignerStore {
@@ -54,8 +55,8 @@ impl SignerStore {
         Ok(tx.commit().await?)
     }
 
-    /// Writes that a transaction is about to be signed which takes `sats` out of the vault at chain time `now`, if it
-    /// stays within the limits. Variants of one batch count once, the dearest: only one of them can be mined. What was
+    /// Writes that a transaction is about to be signed which takes `sats` out of the vault at chain time `now`, `fee` of
+    /// them to the miner, if it stays within the limits. Variants of one batch count once, the dearest: only one of them can be mined. What was
     /// signed before is within them.
     ///
     /// # Errors
@@ -70,23 +71,26 @@ impl SignerStore {
         root: B256,
         spends: OutPoint,
         sats: u64,
+        fee: u64,
         now: u64,
     ) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
         self.write(&mut tx, epoch, batch, txid, root, spends).await?;
         let number = |value: u64| i64::try_from(value).map_err(|_| Error::Damaged("sats".into()));
-        let new = sqlx::query("INSERT OR IGNORE INTO spent VALUES (?, ?, ?, ?, ?)")
+        let new = sqlx::query("INSERT OR IGNORE INTO spent VALUES (?, ?, ?, ?, ?, ?)")
             .bind(epoch)
             .bind(batch)
             .bind(txid.to_string())
             .bind(number(sats)?)
             .bind(number(now)?)
+            .bind(number(fee)?)
             .execute(&mut *tx)
             .await?;
         if new.rows_affected() > 0 {
             let since = number(now.saturating_sub(DAY))?;
             for (limit, which, sql, at) in [
                 (limits.max_epoch_sats, "one epoch", EPOCH_SPENT, i64::from(epoch)),
+                (limits.max_epoch_fee_sats, "the fees of one epoch", EPOCH_FEES, i64::from(epoch)),
                 (limits.max_day_sats, "24 hours", DAY_SPENT, since),
             ] {
                 let Some(limit) = limit else { continue };
@@ -180,11 +184,14 @@ mod tests {
             min_fee_rate: 0,
             max_day_sats: Some(1_000),
             max_epoch_sats: Some(600),
+            max_epoch_fee_sats: Some(50),
         };
         let txid = |n: u8| Txid::from_byte_array([n; 32]);
         let spend = async |store: &SignerStore, epoch: u32, n: u8, sats: u64, now: u64| {
             let root = B256::repeat_byte(u8::try_from(epoch).unwrap());
-            store.record_spend(&limits, epoch, 0, txid(n), root, OutPoint::null(), sats, now).await
+            let fee = if n > 100 { u64::from(n) - 100 } else { 0 };
+            let place = OutPoint::null();
+            store.record_spend(&limits, epoch, 0, txid(n), root, place, sats, fee, now).await
         };
         let store = SignerStore::open(dir.path()).await.unwrap();
         let error = spend(&store, 1, 1, 601, 100).await.unwrap_err().to_string();
@@ -200,6 +207,13 @@ mod tests {
         assert!(spend(&store, 3, 5, 1, 400).await.is_err());
         spend(&store, 1, 1, 590, 400).await.unwrap();
         spend(&store, 3, 5, 500, 86_600).await.unwrap();
+        // variants of 30, 40 and 50 sat of fee: the dearest counts, not their sum; one of 51 is too dear
+        for fee in [30, 40, 50] {
+            spend(&store, 4, 100 + fee, 10, 200_000).await.unwrap();
+        }
+        let error = spend(&store, 4, 151, 10, 200_000).await.unwrap_err().to_string();
+        assert!(error.contains("fees of one epoch") && error.contains("51"), "{error}");
+        assert_eq!(store.signed(4, &[0]).await.unwrap().len(), 3);
     }
 
     #[tokio::test]

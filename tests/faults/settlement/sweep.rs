@@ -30,6 +30,16 @@ pub const POINTS: [&str; 17] = [
     "proven-saved",
 ];
 
+/// The points that are passed only when blocks leave a payout out and its fee is raised.
+pub const BUMP_POINTS: [&str; 6] = [
+    "bump-unsaved",
+    "bump-saved",
+    "bump-signed",
+    "bump-signed-saved",
+    "bump-sent",
+    "bump-sent-saved",
+];
+
 /// Seeded, so that a run can be repeated: splitmix64.
 pub struct Rng(pub u64);
 
@@ -54,6 +64,8 @@ pub struct Tally {
     pub settlement: u32,
     pub signers: u32,
     pub hosts: u32,
+    /// Epochs whose fee was raised.
+    pub raised: u32,
     /// Kills by the state that the epoch was in, as the database has it.
     pub states: std::collections::BTreeMap<String, u32>,
 }
@@ -97,6 +109,8 @@ impl Sweep {
     pub async fn epoch(&mut self, most: u32) -> Result<(), String> {
         let pot = pot(&mut self.rng);
         let epoch = self.world.earn(pot).await;
+        // in one epoch of three blocks leave payouts out, so that the fee is raised between the kills
+        self.world.full = self.rng.below(3) == 0;
         let mut process = self.spawn();
         for _ in 0..most {
             let at = self.instant();
@@ -109,7 +123,10 @@ impl Sweep {
                 break;
             }
         }
+        self.world.full = false;
         self.world.until_proven(epoch, &process).await;
+        let variants = self.world.status(epoch)["variants"].as_array().map_or(0, Vec::len);
+        self.tally.raised += u32::from(variants > 1);
         process.kill().unwrap();
         self.tally.epochs += 1;
         self.audit.epoch(&self.world, epoch, pot).await
@@ -119,8 +136,10 @@ impl Sweep {
     pub async fn point(&mut self, point: &str, victims: u64) -> Result<(), String> {
         let pot = pot(&mut self.rng);
         let epoch = self.world.earn(pot).await;
+        self.world.full = BUMP_POINTS.contains(&point);
         let mut process = self.world.settle(Some(point)).await;
         self.world.until_halted(&mut process).await;
+        self.world.full = false;
         if victims != 0 {
             (0..3).for_each(|signer| self.world.restart_signer(signer));
             self.tally.signers += 3;
@@ -196,7 +215,7 @@ pub async fn random(seed: u64, kills: u32, say: impl Fn(&Tally)) -> Result<Sweep
 
 /// Every labelled point with each kind of victim.
 pub async fn labelled(sweep: &mut Sweep, say: impl Fn(&str)) -> Result<(), String> {
-    for point in POINTS {
+    for point in POINTS.into_iter().chain(BUMP_POINTS) {
         for victims in 0..3 {
             sweep.point(point, victims).await?;
         }

@@ -38,11 +38,11 @@ pub struct World {
     pub scripts: [String; 2],
     /// The first baton.
     pub baton: bitcoin::OutPoint,
-    /// The node that settlement and signers speak to, if it is not `net.bitcoin`: one with a cluster mempool.
+    /// Miners take everything but payouts.
+    pub full: bool,
+    /// The node that settlement speaks to, if it is not `net.bitcoin`.
     #[allow(dead_code, reason = "`tests/nodes` asks it")]
     pub peer: Option<Bitcoind>,
-    /// Whether `earn` leaves payouts out of the blocks that it mines.
-    pub apart: bool,
     signers: Vec<Process>,
     // dropped last: the processes above log into it
     _scratch: tempfile::TempDir,
@@ -51,13 +51,16 @@ pub struct World {
 impl World {
     /// Chains, contracts, signers, baton, fee reserve, holders; the first epoch is closed with nothing to pay.
     pub async fn start() -> Self {
-        Self::start_on(false).await
+        Self::start_on("", false).await
     }
 
-    /// The same, with settlement on a node with a cluster mempool if `cluster`; blocks are mined by the other one.
-    pub async fn start_on(cluster: bool) -> Self {
+    /// The same on a Bitcoin node with these settings; if `cluster`, settlement speaks to one with a cluster mempool beside
+    /// it.
+    pub async fn start_on(node: &str, cluster: bool) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let dir = scratch.path().to_owned();
+        std::fs::create_dir(dir.join("bitcoin")).unwrap();
+        std::fs::write(dir.join("bitcoin/bitcoin.conf"), format!("[regtest]\n{node}")).unwrap();
         let options = Options::default();
         let net = Devnet::start(&dir, options.clone()).await.unwrap();
         let mut peer = None;
@@ -80,8 +83,8 @@ impl World {
             next: first,
             scripts: [String::new(), String::new()],
             baton: bitcoin::OutPoint::null(),
+            full: false,
             peer,
-            apart: false,
             signers,
             dir,
             _scratch: scratch,
@@ -141,11 +144,7 @@ impl World {
         if sats > 0 {
             let treasury = self.address(&["treasury", "1"]);
             let (txid, vout) = self.net.bitcoin.pay(&treasury, sats).await.unwrap();
-            if self.apart {
-                self.mine_only(&txid).await;
-            } else {
-                self.net.bitcoin.mine(MATURE).await.unwrap();
-            }
+            self.blocks(MATURE).await;
             body.receipts = vec![IFleetOracle::Receipt { txid: internal(&txid), vout, sats }];
             body.series[0].pots = vec![IFleetOracle::Piece { workEpoch: epoch, sats }];
         }
@@ -156,13 +155,12 @@ impl World {
         epoch
     }
 
-    /// Mines blocks of which the first holds this transaction and nothing else; payouts go on waiting.
-    async fn mine_only(&self, txid: &str) {
-        let node = &self.net.bitcoin;
-        let address = node.faucet().call("getnewaddress", json!([])).await.unwrap();
-        for with in [json!([txid]), json!([]), json!([])] {
-            node.call("generateblock", json!([address, with])).await.unwrap();
-        }
+    /// Has settlement read Bitcoin from a light server from its next start on.
+    pub fn read_from(&self, kind: &str, url: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        let old = text.lines().find(|line| line.starts_with("backend = ")).unwrap();
+        let light = format!("backend = {{ kind = {kind:?}, url = {url:?} }}");
+        std::fs::write(&self.config, text.replace(old, &light)).unwrap();
     }
 
     /// Runs `settlement run`, halting at a point if one is named, and waits until it is ready.
@@ -229,16 +227,42 @@ impl World {
         let fork = self.net.bitcoin.height().await.unwrap() + 1 - depth;
         let hash = self.net.bitcoin.call("getblockhash", json!([fork])).await.unwrap();
         self.net.bitcoin.call("invalidateblock", json!([hash])).await.unwrap();
-        let address = self.net.bitcoin.faucet().call("getnewaddress", json!([])).await.unwrap();
         for _ in 0..=depth {
-            let empty = json!([address, []]);
-            self.net.bitcoin.call("generateblock", empty).await.unwrap();
+            self.block_of(&[]).await;
         }
+    }
+
+    /// Mines blocks.
+    pub async fn blocks(&self, count: u32) {
+        if !self.full {
+            self.net.bitcoin.mine(count).await.unwrap();
+            return;
+        }
+        for _ in 0..count {
+            let mut others = Vec::new();
+            let waiting = self.net.bitcoin.call("getrawmempool", json!([])).await.unwrap();
+            for txid in waiting.as_array().unwrap() {
+                let raw = self.net.bitcoin.call("getrawtransaction", json!([txid])).await;
+                // it may just have been replaced
+                let Ok(raw) = raw else { continue };
+                if !raw.as_str().unwrap().contains("6a284c485231") {
+                    others.push(raw);
+                }
+            }
+            self.block_of(&others).await;
+        }
+    }
+
+    /// Mines a block of these transactions, in hex.
+    pub async fn block_of(&self, transactions: &[Value]) {
+        let address = self.net.bitcoin.faucet().call("getnewaddress", json!([])).await.unwrap();
+        let block = json!([address, transactions]);
+        self.net.bitcoin.call("generateblock", block).await.unwrap();
     }
 
     pub async fn tick(&self) {
         self.net.evm.mine(1).await.unwrap();
-        self.net.bitcoin.mine(1).await.unwrap();
+        self.blocks(1).await;
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
 
@@ -265,14 +289,6 @@ impl World {
     pub fn address(&self, which: &[&str]) -> String {
         let config = self.config.to_str().unwrap();
         self.cli(&[&["address", "--config", config], which].concat())
-    }
-
-    /// Has settlement read Bitcoin from a light server from its next start on.
-    pub fn read_from(&self, kind: &str, url: &str) {
-        let text = std::fs::read_to_string(&self.config).unwrap();
-        let old = text.lines().find(|line| line.starts_with("backend = ")).unwrap();
-        let light = format!("backend = {{ kind = {kind:?}, url = {url:?} }}");
-        std::fs::write(&self.config, text.replace(old, &light)).unwrap();
     }
 
     /// Removes the whole database.

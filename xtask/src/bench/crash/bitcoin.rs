@@ -33,6 +33,13 @@ pub(in crate::bench) struct Network {
     pub(in crate::bench) known: BTreeMap<Txid, Transaction>,
     confirmed: BTreeMap<Txid, u32>,
     mempool: Vec<Transaction>,
+    /// Payouts that were replaced or whose block is gone, newest last: a miner may still have one of them.
+    variants: Vec<Transaction>,
+    /// Miners take nothing of ours.
+    pub(in crate::bench) full: bool,
+    /// Payouts that took the place of another, and times that a replaced one came back.
+    pub(in crate::bench) replaced: u64,
+    pub(in crate::bench) revived: u64,
     /// Sats in the active chain by script, and transactions by the epoch and batch that their marker names.
     pub(in crate::bench) received: BTreeMap<ScriptBuf, u64>,
     pub(in crate::bench) payouts: BTreeMap<(u32, u16), u32>,
@@ -71,10 +78,40 @@ impl Network {
         if dearest.filter_map(|other| self.fee(other)).any(|other| other >= fee) {
             return Broadcast::Refused("insufficient fee, rejecting replacement".into());
         }
+        self.replaced += rivals.len() as u64;
+        self.remember(&rivals);
         self.mempool.retain(|other| !rivals.contains(&other.compute_txid()));
         self.known.insert(txid, tx.clone());
         self.mempool.push(tx.clone());
         Broadcast::Known
+    }
+
+    fn remember(&mut self, txids: &[Txid]) {
+        self.variants.extend(txids.iter().filter_map(|txid| self.known.get(txid).cloned()));
+        let many = self.variants.len().saturating_sub(24);
+        self.variants.drain(..many);
+    }
+
+    /// The transaction that waits and spends a place.
+    pub(in crate::bench) fn spender(&self, place: OutPoint) -> Option<Transaction> {
+        let spends = |tx: &&Transaction| tx.input.iter().any(|i| i.previous_output == place);
+        self.mempool.iter().find(spends).cloned()
+    }
+
+    /// A miner has a variant that was replaced, and not what replaced it: it waits again, whatever its fee.
+    pub(in crate::bench) fn revive(&mut self, which: usize) {
+        let there = |tx: &&Transaction| {
+            let txid = tx.compute_txid();
+            !self.pooled(txid) && !self.confirmed.contains_key(&txid) && self.fee(tx).is_some()
+        };
+        let can: Vec<&Transaction> = self.variants.iter().filter(there).collect();
+        let Some(tx) = can.get(which % can.len().max(1)).map(|tx| (*tx).clone()) else { return };
+        let rivals = self.mempool.iter().filter(|other| shares_input(other, &tx));
+        let rivals: Vec<Txid> = rivals.map(Transaction::compute_txid).collect();
+        self.remember(&rivals);
+        self.mempool.retain(|other| !rivals.contains(&other.compute_txid()));
+        self.mempool.push(tx);
+        self.revived += u64::from(!rivals.is_empty());
     }
 
     fn pooled(&self, txid: Txid) -> bool {
@@ -103,7 +140,9 @@ impl Network {
         self.salt += 1;
         let place = OutPoint { txid: Txid::all_zeros(), vout: u32::MAX - self.salt };
         let mut txdata = vec![transaction(place, vec![TxOut::NULL])];
-        let waiting = if empty { Vec::new() } else { std::mem::take(&mut self.mempool) };
+        let full = self.full;
+        let taken = |tx: &mut Transaction| !empty && (!full || is_gift(tx));
+        let waiting: Vec<Transaction> = self.mempool.extract_if(.., taken).collect();
         let (mut spent, mut fees) = (Vec::new(), 0);
         for tx in waiting {
             let gift = is_gift(&tx);
@@ -160,6 +199,9 @@ impl Network {
             self.hashes.pop();
             for tx in mined.block.txdata.iter().skip(1).rev() {
                 self.disconnect(tx);
+                if named(tx).is_some() {
+                    self.remember(&[tx.compute_txid()]);
+                }
                 if is_gift(tx) || !lost() {
                     back.push(tx.clone());
                 }

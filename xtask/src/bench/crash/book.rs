@@ -122,14 +122,21 @@ impl Book for SimBook {
     ) -> Result<(), Error> {
         let really = async |real: &Store| real.put_plan(epoch, state, baton, creator).await;
         let apply = |disk: &mut Disk| {
-            let old = Undo::Baton(disk.baton.replace((epoch, baton.clone(), creator.clone())));
+            let old = Undo::Baton(disk.baton.clone());
+            if disk.baton.as_ref().is_none_or(|(newest, _, _)| *newest <= epoch) {
+                disk.baton = Some((epoch, baton.clone(), creator.clone()));
+            }
             Undo::Both(Box::new(disk.put_state(epoch.0, state)), Box::new(old))
         };
         self.write(apply, really).await
     }
 
     async fn baton(&self) -> Result<Option<(EpochId, Coin, Transaction)>, Error> {
-        Ok(self.disk.borrow().baton.clone())
+        let baton = self.disk.borrow().baton.clone();
+        if let Some(real) = &self.real {
+            assert_eq!(real.baton().await?, baton, "the real store has another baton");
+        }
+        Ok(baton)
     }
 
     async fn put_news(&self, news: &BitcoinNews) -> Result<(), Error> {

@@ -34,6 +34,9 @@ pub(in crate::bench) struct Tally {
     pub(in crate::bench) lost_disks: u64,
     pub(in crate::bench) reorgs: u64,
     pub(in crate::bench) deferred: u64,
+    /// Payouts that took the place of a cheaper variant, and times that a miner had the replaced one.
+    pub(in crate::bench) replaced: u64,
+    pub(in crate::bench) revived: u64,
     /// Epochs with the real store beside the simulated one, and times that its books were held against the chain.
     pub(in crate::bench) booked: u64,
     pub(in crate::bench) compared: u64,
@@ -107,7 +110,10 @@ pub(in crate::bench) fn live(
     }
     life.tally.epochs = u64::from(epochs);
     life.tally.booked = u64::from(if booked { epochs } else { 0 });
-    life.tally.deaths = life.world.0.borrow().deaths;
+    let sim = life.world.0.borrow();
+    life.tally.deaths = sim.deaths;
+    (life.tally.replaced, life.tally.revived) = (sim.network.replaced, sim.network.revived);
+    drop(sim);
     Ok(life.tally)
 }
 
@@ -127,6 +133,7 @@ impl Life {
             return Ok(());
         }
         self.world.0.borrow_mut().chaos = false;
+        self.world.0.borrow_mut().network.full = false;
         let mut rounds = 0;
         while !self.settled(epoch) {
             rounds += 1;
@@ -215,6 +222,10 @@ impl Life {
         sim.elapsed += Duration::from_secs(2);
         (0..sim.below(3)).for_each(|_| sim.ledger.mine());
         (0..sim.below(3)).for_each(|_| sim.network.mine(false));
+        if sim.below(6) == 0 {
+            let which = sim.below(24) as usize;
+            sim.network.revive(which);
+        }
         // the control is about order alone: what it has sent stays sent
         let lucky = if self.wrong { 4 } else { 0 };
         match sim.below(40).max(lucky) {
@@ -235,6 +246,8 @@ impl Life {
                 let which = sim.below(8) as usize;
                 sim.network.evict(which);
             }
+            9 | 10 => sim.network.full = true,
+            11..=17 => sim.network.full = false,
             4 => sim.elapsed += Duration::from_secs(100_000),
             5 => {
                 let jump = sim.below(4) * EPOCH_SECONDS;

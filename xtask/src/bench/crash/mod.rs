@@ -57,13 +57,15 @@ fn all(seed: u64, epochs: u64) -> Result<()> {
         bail!("a target is short");
     }
     println!(
-        "crash simulation: {} epochs, {} payments, each paid exactly once, 0 sat missing; {} deaths, {} lost databases, {} reorgs, {} deferred; {} epochs/s (1000000) {}",
+        "crash simulation: {} epochs, {} payments, each paid exactly once, 0 sat missing; {} deaths, {} lost databases, {} reorgs, {} deferred, {} payouts replaced by a dearer variant, {} times a miner had the other; {} epochs/s (1000000) {}",
         tally.epochs,
         tally.payments,
         tally.deaths,
         tally.lost_disks,
         tally.reorgs,
         tally.deferred,
+        tally.replaced,
+        tally.revived,
         tally.epochs / seconds,
         if tally.epochs >= 1_000_000 { "ok" } else { "short" }
     );
@@ -123,6 +125,8 @@ fn add(sum: &mut Tally, other: &Tally) {
     sum.lost_disks += other.lost_disks;
     sum.reorgs += other.reorgs;
     sum.deferred += other.deferred;
+    sum.replaced += other.replaced;
+    sum.revived += other.revived;
     sum.booked += other.booked;
     sum.compared += other.compared;
 }
@@ -146,6 +150,7 @@ mod tests {
         let (tally, failed) = many(1, 1_000);
         assert_eq!(failed, None);
         assert!(tally.deaths > 500 && tally.reorgs > 50 && tally.lost_disks > 5, "{tally:?}");
+        assert!(tally.replaced > 50 && tally.revived > 20, "{tally:?}");
         assert!(tally.booked == 250 && tally.compared > 50, "{tally:?}");
     }
 

@@ -325,6 +325,11 @@ impl Bitcoin for SimBitcoin {
         Ok(answer)
     }
 
+    async fn spender(&self, coin: &Coin) -> Result<Option<Transaction>, Error> {
+        self.world.step("gettxspendingprevout").await?;
+        Ok(self.world.0.borrow().network.spender(coin.outpoint))
+    }
+
     fn elapsed(&self) -> Duration {
         self.world.0.borrow().elapsed
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bitcoin::Network;
 use settlement::{
+    bump::Bump,
     config::{BackendConfig, BitcoinConfig, Config, EvmConfig, Policy, SignerConfig, VaultConfig},
     database::Database,
 };
@@ -43,6 +44,7 @@ pub(in crate::bench) fn config(max_batch_bytes: usize) -> Config {
             fallback_fee_rate: 2_000,
             min_fee_rate: 1_000,
             max_fee_rate: 10_000,
+            bump: Bump { after_blocks: 2, every_blocks: 1, ..Bump::default() },
         },
         orders: None,
         ownership: None,

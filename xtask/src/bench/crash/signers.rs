@@ -21,6 +21,7 @@ pub(in crate::bench) const LIMITS: Limits = Limits {
     min_fee_rate: 1_000,
     max_day_sats: None,
     max_epoch_sats: None,
+    max_epoch_fee_sats: None,
 };
 
 impl Signers for Shared {

@@ -68,7 +68,8 @@ impl Signers for Recorded {
         let (epoch, batch) = (request.epoch, request.batch);
         let spent = |psbt: &Psbt| psbt.unsigned_tx.output.iter().map(|o| o.value.to_sat()).sum();
         let (sats, now) = (spent(&answer), self.rules.0.borrow().ledger.time);
-        let kept = store.record_spend(&LIMITS, epoch, batch, txid, root, spends, sats, now).await;
+        let kept =
+            store.record_spend(&LIMITS, epoch, batch, txid, root, spends, sats, 0, now).await;
         kept.map_err(|error| error.to_string())?;
         // over the socket it goes as hex
         psbt::from_hex(&psbt::to_hex(&answer)).map_err(|error| error.to_string())

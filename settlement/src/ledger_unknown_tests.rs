@@ -1,0 +1,35 @@
+//! What settlement's books make of a payout in a block that no variant here explains.
+
+use super::*;
+use crate::store::Marked;
+
+/// A variant that nobody here remembers is in a block: its epoch has to say first whether it is one, and nothing stops. A
+/// spend of anything else that only names the epoch stops settlement.
+#[tokio::test]
+async fn an_unknown_variant_makes_others_wait_and_a_spend_of_other_coins_stops_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut story = Story::start(&Database::Sqlite(dir.path().join("books.sqlite"))).await;
+    let (planned, coin) = story.plan(50_000, 40_000, 1_000).await;
+    let (epoch, txs) = (EpochId(story.epoch), planned.plan.txs.clone());
+    let moves = mined(&story.planned(40_000, 3_000, &coin));
+    let marked = |spends| Marked {
+        txid: moves.txid,
+        block: BlockHash::from_byte_array(hash(900)),
+        height: 101,
+        epoch: epoch.0,
+        batch: 0,
+        spends,
+    };
+    for (spends, waits) in [(coin.outpoint, false), (moves.spends[0], true)] {
+        let at = marked(spends);
+        let dir = tempfile::tempdir().unwrap();
+        let mut story = Story::start(&Database::Sqlite(dir.path().join("books.sqlite"))).await;
+        story.plan(50_000, 40_000, 1_000).await;
+        story.block(vec![moves.clone()], false).await;
+        let news = BitcoinNews { marked: vec![at], ..BitcoinNews::default() };
+        story.store.put_news(&news).await.unwrap();
+        let error = story.store.check_books(epoch, &txs).await.unwrap_err();
+        assert_eq!(matches!(&error, Error::Waiting { .. }), waits, "{error}");
+        assert_eq!(matches!(&error, Error::Conservation { .. }), !waits, "{error}");
+    }
+}
