@@ -155,7 +155,7 @@ library BitcoinTx {
                 // the node's place: left if its bit is 0
                 let place := shl(5, and(index, 1))
                 mstore(place, node)
-                mstore(xor(place, 32), calldataload(at))
+                mstore(sub(32, place), calldataload(at))
                 // SHA-256 is precompile 2; it fails only for lack of gas
                 if iszero(staticcall(gas(), 2, 0, 64, 0, 32)) { revert(0, 0) }
                 if iszero(staticcall(gas(), 2, 0, 32, 0, 32)) { revert(0, 0) }
