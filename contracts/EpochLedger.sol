@@ -8,6 +8,7 @@ import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
 import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
 import {BitcoinScript} from "./libraries/BitcoinScript.sol";
 import {BitcoinTx} from "./libraries/BitcoinTx.sol";
+import {LedgerRecord} from "./libraries/LedgerRecord.sol";
 import {LedgerTree} from "./libraries/LedgerTree.sol";
 import {Production} from "./libraries/Production.sol";
 
@@ -16,30 +17,37 @@ import {Production} from "./libraries/Production.sol";
 contract EpochLedger is IEpochLedger, AccessManaged {
     using BitcoinTx for bytes;
 
-    /// @dev what is proven of an epoch
+    /// @dev what is proven of an epoch with several batches; nothing of any other
     struct Progress {
-        /// txid of the baton's transaction: the only batch, or the root transaction; zero until proven
+        /// txid of the root transaction; zero until proven
         bytes32 txid;
-        /// batches proven, the root transaction not counted
-        uint256 count;
+        /// batches yet to be proven
+        uint256 left;
         /// bit b % 256 of word b / 256: batch b is proven
         mapping(uint256 word => uint256) bits;
     }
 
-    /// @dev two words: the hash, and `delay:16 | minPay:16 | accounts:32 | paidSum:64 | accSum:128`
-    struct Stored {
-        bytes32 hash;
+    /// @dev one word: `corrected:24 | lastPaying:24 | nextEpoch:24 | paidSum:56 | accSum:128`. There are 2^51 sats, and
+    /// 2^24 epochs are 15,000 years.
+    struct Head {
         uint128 accSum;
-        uint64 paidSum;
-        uint32 accounts;
-        /// `_DEFERRED` if the epoch deferred
-        uint16 minPay;
-        /// minutes from the end of the epoch to its commit, rounded up
-        uint16 delay;
+        uint56 paidSum;
+        uint24 nextEpoch;
+        /// newest epoch with batches; zero before the first
+        uint24 lastPaying;
+        /// newest epoch that a correction counts in; zero before the first
+        uint24 corrected;
+    }
+
+    /// @dev two words: the txid, and `proven:32 | vout:32`
+    struct Baton {
+        bytes32 txid;
+        uint32 vout;
+        /// newest epoch whose baton transaction is proven; zero before the first
+        uint32 proven;
     }
 
     uint256 private constant _EPOCH = 28_800;
-    uint16 private constant _DEFERRED = 0xffff;
     uint256 private constant _LATE_EPOCHS = 6;
     uint64 private constant _MAX_MIN_PAY = 50_000;
     uint256 private constant _MAX_BATCHES = 65_534;
@@ -63,13 +71,8 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     uint8 public immutable confirmations;
     /// @inheritdoc IEpochLedger
     uint32 public immutable firstEpoch;
-    /// @inheritdoc IEpochLedger
-    uint32 public nextEpoch;
-    /// @dev index in `_paying` of the next epoch whose baton transaction is to be proven
-    uint64 private _provingIndex;
-    OutPoint private _baton;
-    /// @dev epochs with batches, in order
-    uint32[] private _paying;
+    Head private _head;
+    Baton private _baton;
     Wrapper[] private _wrappers;
     /// @inheritdoc IEpochLedger
     mapping(uint256 index => uint32) public wrapperFrom;
@@ -77,10 +80,10 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     mapping(address account => bool) public isWrapper;
     /// @inheritdoc IEpochLedger
     mapping(uint32 epoch => bytes32) public commitmentHash;
-    mapping(uint32 epoch => Stored) private _roots;
     /// @dev credit that the court took back so far, 2^-64 sat
     uint256 private _takenBack;
-    mapping(uint32 epoch => Batch[]) private _batches;
+    /// @dev bit e % 256 of word e / 256: epoch e is committed and has no batches
+    mapping(uint256 word => uint256) private _paysNothing;
     mapping(uint32 epoch => Progress) private _progress;
     /// @dev sats proven under a Bitcoin block
     mapping(bytes32 blockHash => uint256) private _provenUnder;
@@ -97,7 +100,7 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         court = court_;
         confirmations = confirmations_;
         firstEpoch = IFleetOracle(oracle_).firstEpoch();
-        nextEpoch = firstEpoch;
+        _head.nextEpoch = uint24(firstEpoch);
     }
 
     /* COMMIT */
@@ -105,7 +108,7 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     /// @inheritdoc IEpochLedger
     function setBaton(bytes32 txid, uint32 vout) external restricted {
         if (_baton.txid != 0) revert BatonAlreadySet();
-        _baton = OutPoint(txid, vout);
+        (_baton.txid, _baton.vout) = (txid, vout);
         emit BatonSet(txid, vout);
     }
 
@@ -118,7 +121,7 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         for (uint256 i = 0; i < _wrappers.length; ++i) {
             if (_wrappers[i].firstLoss == wrapper.wrapper) revert BadWrapper(wrapper.wrapper);
         }
-        wrapperFrom[_wrappers.length] = nextEpoch;
+        wrapperFrom[_wrappers.length] = _head.nextEpoch;
         isWrapper[wrapper.wrapper] = true;
         _wrappers.push(wrapper);
         emit WrapperAdded(wrapper);
@@ -127,88 +130,117 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     /// @inheritdoc IEpochLedger
     function commit(Commitment calldata c) external restricted {
         uint32 epoch = c.epoch;
-        if (epoch != nextEpoch) revert WrongEpoch(nextEpoch, epoch);
+        Head memory head = _head;
+        if (epoch != head.nextEpoch) revert WrongEpoch(head.nextEpoch, epoch);
         // a settled epoch is over
         if (!IFleetOracle(oracle).settled(epoch)) revert NotReported(epoch);
         if (!c.defer && block.timestamp >= (uint256(epoch) + 1 + _LATE_EPOCHS) * _EPOCH) revert TooLate(epoch);
         if (c.minPay > _MAX_MIN_PAY) revert MinPayTooLarge(c.minPay);
         if (c.defer && c.batches.length != 0) revert DeferredWithBatches();
         if (c.batches.length > _MAX_BATCHES) revert TooManyBatches(c.batches.length);
-        _checkSums(c);
+        _checkSums(c, head);
 
-        nextEpoch = epoch + 1;
-        _store(c);
-        commitmentHash[epoch] = keccak256(abi.encode(c));
-        for (uint256 i = 0; i < c.batches.length; ++i) {
-            _batches[epoch].push(c.batches[i]);
-        }
-        if (c.batches.length != 0) _paying.push(epoch);
-        emit Committed(epoch, c);
+        _seal(c, head.lastPaying);
+        if (c.batches.length != 0) head.lastPaying = head.nextEpoch;
+        else _paysNothing[epoch >> 8] |= 1 << (epoch & 0xff);
+        _head = Head(c.root.accSum, uint56(c.root.paidSum), head.nextEpoch + 1, head.lastPaying, head.corrected);
     }
 
-    function _store(Commitment calldata c) private {
-        uint256 delay = (block.timestamp - (uint256(c.epoch) + 1) * _EPOCH + 59) / 60;
-        _roots[c.epoch] = Stored({
-            hash: c.root.hash,
-            accSum: c.root.accSum,
-            paidSum: c.root.paidSum,
-            accounts: c.accounts,
-            minPay: c.defer ? _DEFERRED : uint16(c.minPay),
-            delay: delay > type(uint16).max ? type(uint16).max : uint16(delay)
-        });
+    /// @dev Stores the hash of the record, and logs what it is the hash of.
+    function _seal(Commitment calldata c, uint32 lastPaying) private {
+        Record memory r;
+        (r.root, r.accSum, r.paidSum) = (c.root.hash, c.root.accSum, c.root.paidSum);
+        (r.epoch, r.accounts, r.minPay, r.defer) = (c.epoch, c.accounts, c.minPay, c.defer);
+        // 2^32 minutes are 8,000 years
+        r.delay = uint32((block.timestamp - (uint256(r.epoch) + 1) * _EPOCH + 59) / 60);
+        r.lastPaying = lastPaying;
+        r.batches = LedgerRecord.batchesHash(c.batches);
+        bytes memory data = abi.encode(c, lastPaying, r.delay);
+        bytes32 topic = Committed.selector;
+        (bytes32 commitment, uint256 epoch) = (0, r.epoch);
+        assembly ("memory-safe") {
+            // offset of the commitment, lastPaying and delay come first; then as abi.encode(c) has it after its offset
+            commitment := keccak256(add(data, 128), sub(mload(data), 96))
+            log2(add(data, 32), mload(data), topic, epoch)
+        }
+        r.commitment = commitment;
+        commitmentHash[r.epoch] = LedgerRecord.hash(r);
     }
 
     /// @dev What is newly paid is what the batches pay; what is newly credited is at most the pot; nothing credited is
     /// taken back, and nothing is paid that was not credited: but for what the court corrected in this epoch.
-    function _checkSums(Commitment calldata c) private {
-        Stored storage last = _roots[c.epoch - 1];
+    function _checkSums(Commitment calldata c, Head memory last) private {
         ILedgerCourt.Sums memory fix;
-        if (court != address(0)) fix = ILedgerCourt(court).correctionSums(c.epoch);
+        // corrections are final before their epoch can be committed, so one made since is of a later epoch
+        if (last.corrected >= c.epoch) fix = ILedgerCourt(court).correctionSums(c.epoch);
+        (uint256 accSum, uint256 paidSum) = (c.root.accSum, c.root.paidSum);
         uint256 paid = last.paidSum + uint256(fix.paidUp);
         for (uint256 i = 0; i < c.batches.length; ++i) {
             paid += c.batches[i].total;
         }
-        if (c.root.paidSum > paid || c.root.paidSum + uint256(fix.paidDown) < paid) {
+        if (paidSum > paid || paidSum + fix.paidDown < paid || paidSum > type(uint56).max) {
             revert PaidSumMismatch(paid, c.root.paidSum);
         }
         uint256 limit = last.accSum + (uint256(IFleetOracle(oracle).potOf(c.epoch)) << 64) + fix.accUp;
-        if (c.root.accSum > limit) revert AccSumTooLarge(limit, c.root.accSum);
-        if (c.root.accSum + uint256(fix.accDown) < last.accSum) revert AccSumFell(last.accSum, c.root.accSum);
-        uint256 credited = c.root.accSum;
-        if (court != address(0)) {
-            if (fix.accDown != 0) _takenBack += fix.accDown;
-            credited += _takenBack;
-        }
-        if (uint256(c.root.paidSum) << 64 > credited) revert PaidBeyondCredit(credited, uint256(c.root.paidSum) << 64);
+        if (accSum > limit) revert AccSumTooLarge(limit, accSum);
+        if (accSum + fix.accDown < last.accSum) revert AccSumFell(last.accSum, accSum);
+        if (fix.accDown != 0) _takenBack += fix.accDown;
+        if (paidSum << 64 <= accSum) return;
+        // what was taken back counts as credited: sats that were paid in error do not come back
+        uint256 credited = accSum + _takenBack;
+        if (paidSum << 64 > credited) revert PaidBeyondCredit(credited, paidSum << 64);
+    }
+
+    /// @inheritdoc IEpochLedger
+    function noteCorrection(uint32 epoch) external {
+        if (msg.sender != court) revert NotCourt(msg.sender);
+        if (_head.corrected != epoch) _head.corrected = uint24(epoch);
     }
 
     /* PROOF */
 
     /// @inheritdoc IEpochLedger
-    function provePayout(uint32 epoch, uint16 batch, Proof calldata proof) external {
-        uint256 count = _batches[epoch].length;
+    function provePayout(uint32 epoch, uint16 batch, Paying calldata paying, Proof calldata proof) external {
+        uint256 count = _checkPaying(epoch, paying);
         if (batch == _ROOT ? count < 2 : batch >= count) revert UnknownBatch(epoch, batch);
-        if (batchProven(epoch, batch)) revert AlreadyProven(epoch, batch);
+        if (count == 1 ? epoch <= _baton.proven : batchProven(epoch, batch)) revert AlreadyProven(epoch, batch);
 
         BitcoinTx.Layout memory parsed = proof.transaction.parse();
         bytes32 txid = proof.transaction.hash256();
         bool movesBaton = count == 1 || batch == _ROOT;
-        if (movesBaton) _checkBaton(epoch, parsed);
+        if (movesBaton) _checkBaton(epoch, paying.lastPaying, parsed);
         else _checkChunk(epoch, batch, parsed);
-        uint256 payees = _checkMarker(epoch, batch, movesBaton ? 1 : 0, parsed, proof.transaction);
-        if (batch != _ROOT) _checkOutputs(_batches[epoch][batch], proof.transaction, payees, parsed);
-        else if (parsed.outputs != 2 + count) revert WrongOutputs(bytes32(2 + count), bytes32(parsed.outputs));
-        bytes32 blockHash = _checkBlock(proof, txid, batch == _ROOT ? 0 : _batches[epoch][batch].total);
+        uint256 payees = _checkMarker(
+            parsed, proof.transaction, movesBaton ? 1 : 0, BitcoinScript.marker(epoch, batch, paying.root)
+        );
+        uint64 total = 0;
+        if (batch != _ROOT) {
+            total = paying.batches[batch].total;
+            _checkOutputs(paying.batches[batch], proof.transaction, payees, parsed);
+        } else if (parsed.outputs != 2 + count) {
+            revert WrongOutputs(bytes32(2 + count), bytes32(parsed.outputs));
+        }
+        bytes32 blockHash = _checkBlock(proof, txid, total);
 
-        _record(epoch, batch, txid, movesBaton);
+        if (movesBaton) _baton = Baton(txid, 0, epoch);
+        if (count != 1) _record(epoch, batch, txid, count);
         emit PayoutProven(epoch, batch, txid, blockHash);
     }
 
-    /// @dev The transaction spends the baton, and the epoch is the next one to pay.
-    function _checkBaton(uint32 epoch, BitcoinTx.Layout memory parsed) private view {
-        if (_baton.txid == 0) revert BatonNotSet();
-        if (_paying[_provingIndex] != epoch) revert OutOfOrder(epoch);
-        _checkInput(parsed, _baton.txid, _baton.vout);
+    /// @dev What the prover says of the commitment hashes to what is stored of it. Returns the number of its batches.
+    function _checkPaying(uint32 epoch, Paying calldata paying) private view returns (uint256) {
+        bytes32 batches = LedgerRecord.batchesHash(paying.batches);
+        bytes32 found = LedgerRecord.sealOf(paying.root, paying.terms, paying.lastPaying, batches);
+        if (commitmentHash[epoch] != found) revert WrongRecord(epoch);
+        return paying.batches.length;
+    }
+
+    /// @dev The transaction spends the baton, and the epoch is the next one to pay: the paying one before it is proven.
+    function _checkBaton(uint32 epoch, uint32 lastPaying, BitcoinTx.Layout memory parsed) private view {
+        Baton memory last = _baton;
+        if (last.txid == 0) revert BatonNotSet();
+        if (last.proven != lastPaying) revert OutOfOrder(epoch);
+        _checkInput(parsed, last.txid, last.vout);
     }
 
     /// @dev The transaction spends its output of the root transaction.
@@ -226,25 +258,23 @@ contract EpochLedger is IEpochLedger, AccessManaged {
 
     /// @dev Output number `position` is the marker. Returns the offset after it.
     function _checkMarker(
-        uint32 epoch,
-        uint16 batch,
-        uint256 position,
         BitcoinTx.Layout memory parsed,
-        bytes calldata transaction
-    ) private view returns (uint256 next) {
+        bytes calldata transaction,
+        uint256 position,
+        bytes memory expected
+    ) private pure returns (uint256 next) {
         if (parsed.outputs <= position) revert WrongMarker();
         next = parsed.outputsAt;
         if (position == 1) (,, next) = transaction.output(next);
         uint256 sats;
         bytes calldata script;
         (sats, script, next) = transaction.output(next);
-        bytes32 expected = keccak256(BitcoinScript.marker(epoch, batch, _roots[epoch].hash));
-        if (sats != 0 || keccak256(script) != expected) revert WrongMarker();
+        if (sats != 0 || keccak256(script) != keccak256(expected)) revert WrongMarker();
     }
 
     /// @dev What follows the marker is exactly what was committed.
     function _checkOutputs(
-        Batch memory batch,
+        Batch calldata batch,
         bytes calldata transaction,
         uint256 cursor,
         BitcoinTx.Layout memory parsed
@@ -277,14 +307,15 @@ contract EpochLedger is IEpochLedger, AccessManaged {
         _provenUnder[blockHash] = value;
     }
 
-    function _record(uint32 epoch, uint16 batch, bytes32 txid, bool movesBaton) private {
+    /// @dev Of an epoch with several batches.
+    function _record(uint32 epoch, uint16 batch, bytes32 txid, uint256 count) private {
         Progress storage progress = _progress[epoch];
-        progress.bits[batch >> 8] |= 1 << (batch & 0xff);
-        if (batch != _ROOT) ++progress.count;
-        if (!movesBaton) return;
-        progress.txid = txid;
-        ++_provingIndex;
-        _baton = OutPoint(txid, 0);
+        if (batch == _ROOT) {
+            (progress.txid, progress.left) = (txid, count);
+        } else {
+            progress.bits[batch >> 8] |= 1 << (batch & 0xff);
+            --progress.left;
+        }
     }
 
     /* VIEWS */
@@ -299,37 +330,41 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     }
 
     /// @inheritdoc IEpochLedger
-    function rootOf(uint32 epoch) external view returns (Root memory) {
-        Stored storage stored = _roots[epoch];
-        return Root(stored.hash, stored.accSum, stored.paidSum);
+    function nextEpoch() external view returns (uint32) {
+        return _head.nextEpoch;
     }
 
     /// @inheritdoc IEpochLedger
-    function termsOf(uint32 epoch) external view returns (Root memory root, Terms memory terms) {
-        Stored storage stored = _roots[epoch];
-        root = Root(stored.hash, stored.accSum, stored.paidSum);
-        bool defer = stored.minPay == _DEFERRED;
-        terms = Terms(stored.accounts, defer ? 0 : stored.minPay, defer, stored.delay);
+    function newest() external view returns (uint128 accSum, uint64 paidSum, uint32 lastPaying) {
+        return (_head.accSum, _head.paidSum, _head.lastPaying);
     }
 
     /// @inheritdoc IEpochLedger
-    function batchesOf(uint32 epoch) external view returns (Batch[] memory) {
-        return _batches[epoch];
+    function recordHash(Record calldata record) external pure returns (bytes32) {
+        return LedgerRecord.hash(record);
     }
 
     /// @inheritdoc IEpochLedger
     function provenBatches(uint32 epoch) external view returns (uint256) {
-        return _progress[epoch].bits[0];
+        return _progress[epoch].txid == 0 && batchProven(epoch, 0) ? 1 : _progress[epoch].bits[0];
     }
 
     /// @inheritdoc IEpochLedger
     function batchProven(uint32 epoch, uint16 batch) public view returns (bool) {
-        return _progress[epoch].bits[batch >> 8] >> (batch & 0xff) & 1 == 1;
+        Progress storage progress = _progress[epoch];
+        if (progress.txid != 0) return batch == _ROOT || progress.bits[batch >> 8] >> (batch & 0xff) & 1 == 1;
+        // the only batch carries the baton, and batons are proven in order
+        return batch == 0 && epoch >= firstEpoch && epoch <= _baton.proven && !_hasNoBatches(epoch);
     }
 
     /// @inheritdoc IEpochLedger
     function isProven(uint32 epoch) external view returns (bool) {
-        return commitmentHash[epoch] != 0 && _progress[epoch].count == _batches[epoch].length;
+        if (epoch < firstEpoch) return false;
+        return _hasNoBatches(epoch) || (epoch <= _baton.proven && _progress[epoch].left == 0);
+    }
+
+    function _hasNoBatches(uint32 epoch) private view returns (bool) {
+        return _paysNothing[epoch >> 8] >> (epoch & 0xff) & 1 == 1;
     }
 
     /// @inheritdoc IEpochLedger
@@ -357,10 +392,14 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     }
 
     /// @inheritdoc IEpochLedger
-    function checkLeaf(uint32 epoch, uint256 index, Root calldata leaf, Root[] calldata siblings) external view {
-        Stored storage root = _roots[epoch];
+    function checkLeaf(Record calldata record, uint256 index, Root calldata leaf, Root[] calldata siblings)
+        external
+        view
+    {
+        uint32 epoch = record.epoch;
+        if (commitmentHash[epoch] != LedgerRecord.hash(record)) revert WrongRecord(epoch);
         Root memory found = LedgerTree.rootOf(index, leaf, siblings);
-        bool same = found.hash == root.hash && found.accSum == root.accSum && found.paidSum == root.paidSum;
-        if (commitmentHash[epoch] == 0 || !same) revert NotUnderRoot(epoch);
+        bool same = found.hash == record.root && found.accSum == record.accSum && found.paidSum == record.paidSum;
+        if (!same) revert NotUnderRoot(epoch);
     }
 }

@@ -16,6 +16,13 @@ import {Production} from "./libraries/Production.sol";
 abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     using SafeTransferLib for address;
 
+    /// @dev a batch of the challenged epoch, or `_NO_BATCH` and nothing else
+    struct At {
+        uint16 batch;
+        uint64 total;
+        bytes32 outputsHash;
+    }
+
     uint256 internal constant _EPOCH = 28_800;
     uint256 internal constant _WINDOW = 21;
     uint16 internal constant _NO_BATCH = 0xffff;
@@ -128,14 +135,19 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
         _payGas(msg.sender, gasAtStart);
     }
 
+    /// @dev What is wrong concerns no batch.
+    function _nowhere() internal pure returns (At memory place) {
+        place.batch = _NO_BATCH;
+    }
+
     /// @dev Takes the penalty if this is the day's first fault of this kind and batch, books `harm`, and pays the challenger.
-    function _penalise(Fault fault, uint32 epoch, uint16 batch, address account, uint256 harm, address challenger)
+    function _penalise(Fault fault, uint32 epoch, At memory place, address account, uint256 harm, address challenger)
         internal
     {
         emit Upheld(fault, epoch, account, challenger);
-        uint256 total = batch == _NO_BATCH ? oracle.potOf(epoch) : ledger.batchesOf(epoch)[batch].total;
+        uint256 total = place.batch == _NO_BATCH ? oracle.potOf(epoch) : place.total;
         if (total == 0) total = _largestPot();
-        bytes32 id = poolId(fault, epoch, batch, block.timestamp / 1 days);
+        bytes32 id = poolId(fault, epoch, place.batch, block.timestamp / 1 days);
         Pool storage pool = _pools[id];
         if (fault == Fault.Unpaid) {
             pool.weight = uint96(total);

@@ -44,27 +44,44 @@ contract LedgerCourt is LedgerEvidence {
     /// @inheritdoc ILedgerCourt
     function wrongShare(
         uint32 epoch,
+        Books calldata books,
         uint16 series,
         bytes calldata report,
         Opening calldata leaf,
         Opening[] calldata before
     ) external metered {
         address account = leaf.leaf.account;
-        _open(epoch, leaf);
+        (, At memory place) = _openIn(epoch, books, leaf);
         (, uint256 found) = LedgerTree.accumulators(leaf.leaf.acc, series);
-        uint256 right = _accBase(epoch, account, series, before) + credits.creditOf(epoch, series, account, report);
+        uint256 right = _right(epoch, books, account, series, report, before);
         if (found == right) revert NoFault();
         _decide(Fault.WrongShare, epoch, account, series);
         _correct(account, series, int256(right) - int256(found));
         uint256 harm = right > found ? ((right - found) >> 64) + 1 : 0;
-        _penalise(Fault.WrongShare, epoch, _batchOf(epoch, leaf.leaf.out), account, harm, msg.sender);
+        _penalise(Fault.WrongShare, epoch, place, account, harm, msg.sender);
+    }
+
+    /// @dev What the account's accumulator has to be: its base and the epoch's credit.
+    function _right(
+        uint32 epoch,
+        Books calldata books,
+        address account,
+        uint16 series,
+        bytes calldata report,
+        Opening[] calldata before
+    ) private view returns (uint256) {
+        uint256 base = _accBase(epoch, books.before, account, series, before);
+        return base + credits.creditOf(epoch, series, account, report);
     }
 
     /// @inheritdoc ILedgerCourt
-    function wrongDue(uint32 epoch, Opening calldata leaf, Opening[] calldata before) external metered {
+    function wrongDue(uint32 epoch, Books calldata books, Opening calldata leaf, Opening[] calldata before)
+        external
+        metered
+    {
         Leaf calldata l = leaf.leaf;
-        IEpochLedger.Terms memory terms = _open(epoch, leaf);
-        (uint256 paid, uint32 since) = _paidBase(epoch, l.account, before);
+        (IEpochLedger.Record memory terms, At memory place) = _openIn(epoch, books, leaf);
+        (uint256 paid, uint32 since) = _paidBase(epoch, books.before, l.account, before);
         IPayoutRegistry.Entry memory entry = payouts.entryAt(l.account, epoch);
         (uint256 credited,) = LedgerTree.accumulators(l.acc, 0);
         DueRule.Due memory due = DueRule.due(epoch, credited >> 64, paid, since, entry, terms);
@@ -72,7 +89,7 @@ contract LedgerCourt is LedgerEvidence {
         _decide(Fault.WrongDue, epoch, l.account, 0);
         // with an output, what it pays counts, and `badOutput` decides that
         if (l.out == _NOT_PAID && l.paid != paid) _correct(l.account, 0, int256(paid) - int256(uint256(l.paid)));
-        _penalise(Fault.WrongDue, epoch, _batchOf(epoch, l.out), l.account, _withheld(l, paid, due.sats), msg.sender);
+        _penalise(Fault.WrongDue, epoch, place, l.account, _withheld(l, paid, due.sats), msg.sender);
     }
 
     function _keepsDue(Leaf calldata l, uint256 paid, DueRule.Due memory due, bytes32 scriptHash)
@@ -91,57 +108,64 @@ contract LedgerCourt is LedgerEvidence {
     }
 
     /// @inheritdoc ILedgerCourt
-    function badOutput(uint32 epoch, Opening calldata leaf, Opening[] calldata before, bytes calldata outputs)
-        external
-        metered
-    {
+    function badOutput(
+        uint32 epoch,
+        Books calldata books,
+        Opening calldata leaf,
+        Opening[] calldata before,
+        bytes calldata outputs
+    ) external metered {
         Leaf calldata l = leaf.leaf;
-        _open(epoch, leaf);
+        (, At memory place) = _openIn(epoch, books, leaf);
         if (l.out == _NOT_PAID) revert NoFault();
-        (uint256 paid,) = _paidBase(epoch, l.account, before);
-        uint256 actual = _paidBy(epoch, l, outputs);
+        (uint256 paid,) = _paidBase(epoch, books.before, l.account, before);
+        uint256 actual = _paidBy(epoch, place, l, outputs);
         if (paid + actual == l.paid) revert NoFault();
         _decide(Fault.BadOutput, epoch, l.account, 0);
         _correct(l.account, 0, int256(paid + actual) - int256(uint256(l.paid)));
         uint256 harm = l.paid > paid + actual ? l.paid - paid - actual : 0;
-        _penalise(Fault.BadOutput, epoch, _batchOf(epoch, l.out), l.account, harm, msg.sender);
+        _penalise(Fault.BadOutput, epoch, place, l.account, harm, msg.sender);
     }
 
     /// @inheritdoc ILedgerCourt
     function omitted(
         uint32 epoch,
+        Books calldata books,
         address account,
         uint16 series,
         bytes calldata report,
         Opening[] calldata around,
         Opening[] calldata before
     ) external metered {
-        if (series == 0 || _find(epoch, account, around)) revert NoFault();
+        if (series == 0 || _find(epoch, books.here, account, around)) revert NoFault();
         if (credits.isWrapper(epoch, account)) revert NoFault();
-        uint256 right = _accBase(epoch, account, series, before) + credits.creditOf(epoch, series, account, report);
+        uint256 right = _right(epoch, books, account, series, report, before);
         if (right == 0) revert NoFault();
         _decide(Fault.Omitted, epoch, account, series);
         _correct(account, series, int256(right));
         bytes32 paidKey = _key(Fault.Omitted, epoch, account, 0);
         if (!_decided[paidKey]) {
             _decided[paidKey] = true;
-            (uint256 paid,) = _paidBase(epoch, account, before);
+            (uint256 paid,) = _paidBase(epoch, books.before, account, before);
             _correct(account, 0, int256(paid));
         }
-        _penalise(Fault.Omitted, epoch, _NO_BATCH, account, (right >> 64) + 1, msg.sender);
+        _penalise(Fault.Omitted, epoch, _nowhere(), account, (right >> 64) + 1, msg.sender);
     }
 
     /// @inheritdoc ILedgerCourt
-    function disorder(uint32 epoch, Opening calldata left, Opening calldata right) external metered {
-        uint256 accounts = _open(epoch, left).accounts;
-        _open(epoch, right);
+    function disorder(uint32 epoch, bytes calldata here, Opening calldata left, Opening calldata right)
+        external
+        metered
+    {
+        IEpochLedger.Record memory terms = _open(epoch, here, left);
+        _check(terms, right);
         Leaf calldata l = left.leaf;
         Leaf calldata r = right.leaf;
         bool unsorted = l.account >= r.account || (l.out != _NOT_PAID && r.out != _NOT_PAID && l.out >= r.out);
-        bool fault = (left.index < right.index && unsorted) || (left.index + 1 == accounts && _hides(left));
+        bool fault = (left.index < right.index && unsorted) || (left.index + 1 == terms.accounts && _hides(left));
         if (!fault && !credits.isWrapper(epoch, l.account)) revert NoFault();
         _decide(Fault.Disorder, epoch, l.account, 0);
-        _penalise(Fault.Disorder, epoch, _NO_BATCH, address(0), 0, msg.sender);
+        _penalise(Fault.Disorder, epoch, _nowhere(), address(0), 0, msg.sender);
     }
 
     /// @dev What stands right of the leaf in the tree has a sum.
@@ -154,28 +178,28 @@ contract LedgerCourt is LedgerEvidence {
     }
 
     /// @inheritdoc ILedgerCourt
-    function unpaid(uint32 epoch, uint16 batch) external metered {
-        (, IEpochLedger.Terms memory terms) = _terms(epoch);
-        if (batch >= ledger.batchesOf(epoch).length || ledger.batchProven(epoch, batch)) revert NoFault();
-        uint256 from = (uint256(epoch) + 1) * _EPOCH + uint256(terms.delay) * 60 + _PAY_TIME;
+    function unpaid(uint32 epoch, Books calldata books, uint16 batch) external metered {
+        IEpochLedger.Record memory r = _record(epoch, books.here);
+        At memory place = _batch(r, books.batches, batch);
+        if (place.batch == _NO_BATCH || ledger.batchProven(epoch, batch)) revert NoFault();
+        uint256 from = (uint256(epoch) + 1) * _EPOCH + uint256(r.delay) * 60 + _PAY_TIME;
         if (block.timestamp < from) revert TooEarly(from);
         _decideToday(Fault.Unpaid, epoch, address(uint160(batch)));
-        _penalise(Fault.Unpaid, epoch, batch, address(0), 0, msg.sender);
+        _penalise(Fault.Unpaid, epoch, place, address(0), 0, msg.sender);
     }
 
     /// @inheritdoc ILedgerCourt
-    function lateCommit(uint32 epoch) external metered {
+    function lateCommit(uint32 epoch, bytes calldata here) external metered {
         uint256 from = (uint256(epoch) + 1 + _LATE_EPOCHS) * _EPOCH;
         if (block.timestamp < from) revert TooEarly(from);
         if (epoch < ledger.firstEpoch() || !oracle.settled(epoch)) revert NoFault();
         if (epoch < ledger.nextEpoch()) {
-            (, IEpochLedger.Terms memory terms) = _terms(epoch);
-            if (uint256(terms.delay) * 60 < _LATE_EPOCHS * _EPOCH) revert NoFault();
+            if (uint256(_record(epoch, here).delay) * 60 < _LATE_EPOCHS * _EPOCH) revert NoFault();
             _decide(Fault.LateCommit, epoch, address(0), 0);
         } else {
             _decideToday(Fault.LateCommit, epoch, address(0));
         }
-        _penalise(Fault.LateCommit, epoch, _NO_BATCH, address(0), 0, msg.sender);
+        _penalise(Fault.LateCommit, epoch, _nowhere(), address(0), 0, msg.sender);
     }
 
     /* DEMANDS */
@@ -183,7 +207,7 @@ contract LedgerCourt is LedgerEvidence {
     /// @inheritdoc ILedgerCourt
     function demand(address account, uint32 epoch, bytes calldata report) external payable {
         if (msg.value != demandDeposit) revert WrongDeposit(demandDeposit);
-        _terms(epoch);
+        _committed(epoch);
         if (block.timestamp >= (uint256(epoch) + 1 + _WINDOW) * _EPOCH) revert TooOld(epoch);
         if (demands[account][epoch].by != address(0)) revert DemandStands(account, epoch);
         demands[account][epoch] = Demand(msg.sender, uint40(block.timestamp), false, msg.value);
@@ -193,14 +217,20 @@ contract LedgerCourt is LedgerEvidence {
     }
 
     /// @inheritdoc ILedgerCourt
-    function answer(address account, uint32 epoch, Opening[] calldata here, Opening[] calldata before) external {
+    function answer(
+        address account,
+        uint32 epoch,
+        Books calldata books,
+        Opening[] calldata here,
+        Opening[] calldata before
+    ) external {
         uint256 gasAtStart = gasleft();
         Demand storage d = demands[account][epoch];
         if (d.by == address(0) || d.answered) revert NoDemand(account, epoch);
         uint256 until = d.since + _ANSWER_TIME;
         if (block.timestamp > until) revert AnswerPeriod(until);
-        _find(epoch, account, here);
-        _find(epoch - 1, account, before);
+        _find(epoch, books.here, account, here);
+        _find(epoch - 1, books.before, account, before);
         (uint256 deposit, address by) = (d.deposit, d.by);
         d.answered = true;
         d.deposit = 0;
@@ -222,19 +252,26 @@ contract LedgerCourt is LedgerEvidence {
         delete demands[account][epoch];
         _deposits -= d.deposit;
         if (d.deposit != 0) d.by.forceSafeTransferETH(d.deposit, 50_000);
-        _penalise(Fault.Silence, epoch, _NO_BATCH, account, 1, d.by);
+        _penalise(Fault.Silence, epoch, _nowhere(), account, 1, d.by);
     }
 
     /// @inheritdoc ILedgerCourt
-    function claimUnpaid(uint32 epoch, uint256 day, Opening calldata leaf, Opening[] calldata before) external {
+    function claimUnpaid(
+        uint32 epoch,
+        uint256 day,
+        Books calldata books,
+        Opening calldata leaf,
+        Opening[] calldata before
+    ) external {
         address account = leaf.leaf.account;
         uint16 batch = uint16(leaf.leaf.out >> 16);
-        _open(epoch, leaf);
-        (uint256 paid,) = _paidBase(epoch, account, before);
+        _open(epoch, books.here, leaf);
+        (uint256 paid,) = _paidBase(epoch, books.before, account, before);
         if (leaf.leaf.out == _NOT_PAID || leaf.leaf.paid <= paid) revert NothingToClaim();
         bytes32 id = poolId(Fault.Unpaid, epoch, batch, day);
-        if (_decided[keccak256(abi.encode(id, account))]) revert NothingToClaim();
-        _decided[keccak256(abi.encode(id, account))] = true;
+        bytes32 key = keccak256(abi.encode(id, account));
+        if (_decided[key]) revert NothingToClaim();
+        _decided[key] = true;
         _payPart(id, account, leaf.leaf.paid - paid);
     }
 

@@ -5,6 +5,7 @@ import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
 import {IPayoutRegistry} from "./interfaces/IPayoutRegistry.sol";
 import {BitcoinTx} from "./libraries/BitcoinTx.sol";
+import {LedgerRecord} from "./libraries/LedgerRecord.sol";
 import {LedgerTree} from "./libraries/LedgerTree.sol";
 import {LedgerBond} from "./LedgerBond.sol";
 
@@ -53,6 +54,7 @@ abstract contract LedgerEvidence is LedgerBond {
         else if (series != 0) sums.accDown += uint128(size);
         else if (change > 0) sums.paidUp += uint64(size);
         else sums.paidDown += uint64(size);
+        ledger.noteCorrection(epoch);
         emit Corrected(epoch, account, series, change);
     }
 
@@ -76,58 +78,73 @@ abstract contract LedgerEvidence is LedgerBond {
 
     /* EVIDENCE */
 
-    function _terms(uint32 epoch)
-        internal
-        view
-        returns (IEpochLedger.Root memory root, IEpochLedger.Terms memory terms)
-    {
-        if (ledger.commitmentHash(epoch) == 0) {
-            revert NotCommitted(epoch);
-        }
-        return ledger.termsOf(epoch);
+    /// @dev The record of a committed epoch, as it was brought.
+    function _record(uint32 epoch, bytes calldata encoded) internal view returns (IEpochLedger.Record memory r) {
+        bytes32 stored = _committed(epoch);
+        r = LedgerRecord.read(encoded);
+        if (encoded.length != LedgerRecord.LENGTH || LedgerRecord.hash(r) != stored) revert WrongRecord(epoch);
+    }
+
+    function _committed(uint32 epoch) internal view returns (bytes32 stored) {
+        stored = ledger.commitmentHash(epoch);
+        if (stored == 0) revert NotCommitted(epoch);
     }
 
     /// @dev The opened leaf stands under the epoch's root.
-    function _open(uint32 epoch, Opening calldata opening) internal view returns (IEpochLedger.Terms memory terms) {
-        IEpochLedger.Root memory root;
-        (root, terms) = _terms(epoch);
-        _check(epoch, root, terms.accounts, opening);
+    function _open(uint32 epoch, bytes calldata encoded, Opening calldata opening)
+        internal
+        view
+        returns (IEpochLedger.Record memory r)
+    {
+        r = _record(epoch, encoded);
+        _check(r, opening);
     }
 
-    function _check(uint32 epoch, IEpochLedger.Root memory root, uint256 accounts, Opening calldata opening)
+    /// @dev The same, and the batch that pays it, if it names one that exists.
+    function _openIn(uint32 epoch, Books calldata books, Opening calldata opening)
         internal
-        pure
+        view
+        returns (IEpochLedger.Record memory r, At memory)
     {
+        r = _open(epoch, books.here, opening);
+        return (r, _batch(r, books.batches, opening.leaf.out >> 16));
+    }
+
+    function _check(IEpochLedger.Record memory r, Opening calldata opening) internal pure {
         Leaf calldata l = opening.leaf;
         uint256 index = opening.index;
-        if (index >= accounts || opening.siblings.length != 56 * LedgerTree.depthOf(accounts)) {
-            revert NotInTree(epoch, index);
+        if (index >= r.accounts || opening.siblings.length != 56 * LedgerTree.depthOf(r.accounts)) {
+            revert NotInTree(r.epoch, index);
         }
         IEpochLedger.Root memory node;
         node.hash = LedgerTree.leafHash(l.account, l.scriptHash, l.paid, l.since, l.out, l.acc);
         (uint256 sum,) = LedgerTree.accumulators(l.acc, 0);
-        if (sum > type(uint128).max) revert NotInTree(epoch, index);
+        if (sum > type(uint128).max) revert NotInTree(r.epoch, index);
         (node.accSum, node.paidSum) = (uint128(sum), l.paid);
         (bytes32 hash, uint256 accSum, uint256 paidSum) = LedgerTree.rootOfPacked(index, node, opening.siblings);
-        if (hash != root.hash || accSum != root.accSum || paidSum != root.paidSum) revert NotInTree(epoch, index);
+        if (hash != r.root || accSum != r.accSum || paidSum != r.paidSum) revert NotInTree(r.epoch, index);
     }
 
     /// @dev Whether the account has a leaf, which is then the first of `list`; reverts if `list` shows neither.
-    function _find(uint32 epoch, address account, Opening[] calldata list) internal view returns (bool) {
+    function _find(uint32 epoch, bytes calldata encoded, address account, Opening[] calldata list)
+        internal
+        view
+        returns (bool)
+    {
         if (epoch < ledger.firstEpoch()) return false;
-        (IEpochLedger.Root memory root, IEpochLedger.Terms memory terms) = _terms(epoch);
-        if (terms.accounts == 0) return false;
+        IEpochLedger.Record memory r = _record(epoch, encoded);
+        if (r.accounts == 0) return false;
         // no more than is needed: the challenger is paid by the gas
         if (list.length == 0 || list.length > 2) revert NoEvidence(account, epoch);
         for (uint256 i = 0; i < list.length; ++i) {
-            _check(epoch, root, terms.accounts, list[i]);
+            _check(r, list[i]);
         }
         address first = list[0].leaf.account;
         if (first == account) return true;
         uint256 index = list[0].index;
         bool absent;
         if (list.length == 1) {
-            absent = account < first ? index == 0 : index + 1 == terms.accounts;
+            absent = account < first ? index == 0 : index + 1 == r.accounts;
         } else {
             absent = list[1].index == index + 1 && first < account && account < list[1].leaf.account;
         }
@@ -136,22 +153,24 @@ abstract contract LedgerEvidence is LedgerBond {
     }
 
     /// @dev Accumulator of `series` before the epoch: the last leaf's, or 0, as corrected.
-    function _accBase(uint32 epoch, address account, uint16 series, Opening[] calldata before)
+    function _accBase(uint32 epoch, bytes calldata encoded, address account, uint16 series, Opening[] calldata before)
         internal
         view
         returns (uint256 base)
     {
-        if (_find(epoch - 1, account, before)) (, base) = LedgerTree.accumulators(before[0].leaf.acc, series);
+        if (_find(epoch - 1, encoded, account, before)) (, base) = LedgerTree.accumulators(before[0].leaf.acc, series);
         return _add(base, _corrections[epoch][account][series]);
     }
 
     /// @dev Sats paid before the epoch, as corrected, and since when something was owed.
-    function _paidBase(uint32 epoch, address account, Opening[] calldata before)
+    function _paidBase(uint32 epoch, bytes calldata encoded, address account, Opening[] calldata before)
         internal
         view
         returns (uint256 paid, uint32 since)
     {
-        if (_find(epoch - 1, account, before)) (paid, since) = (before[0].leaf.paid, before[0].leaf.since);
+        if (_find(epoch - 1, encoded, account, before)) {
+            (paid, since) = (before[0].leaf.paid, before[0].leaf.since);
+        }
         paid = _add(paid, _corrections[epoch][account][0]);
     }
 
@@ -161,17 +180,32 @@ abstract contract LedgerEvidence is LedgerBond {
         return sum < 0 ? 0 : uint256(sum);
     }
 
-    /// @dev The batch that pays the leaf, if it names one that exists.
-    function _batchOf(uint32 epoch, uint32 out) internal view returns (uint16) {
-        uint256 batch = out >> 16;
-        return batch < ledger.batchesOf(epoch).length ? uint16(batch) : _NO_BATCH;
+    /// @dev Batch `index` of the epoch, if it exists.
+    function _batch(IEpochLedger.Record memory r, bytes calldata batches, uint256 index)
+        internal
+        pure
+        returns (At memory)
+    {
+        if (keccak256(batches) != r.batches) revert WrongRecord(r.epoch);
+        if (index * 64 >= batches.length) return _nowhere();
+        (bytes32 outputsHash, uint256 total) = (0, 0);
+        assembly ("memory-safe") {
+            // 64 bytes that are there: the length of what was committed is a multiple of them
+            let place := add(batches.offset, shl(6, index))
+            outputsHash := calldataload(place)
+            total := calldataload(add(place, 32))
+        }
+        return At(uint16(index), uint64(total), outputsHash);
     }
 
     /// @dev What the output that the leaf names pays to the script that the account had registered.
-    function _paidBy(uint32 epoch, Leaf calldata l, bytes calldata outputs) internal view returns (uint256) {
-        uint16 batch = _batchOf(epoch, l.out);
-        if (batch == _NO_BATCH) return 0;
-        if (keccak256(outputs) != ledger.batchesOf(epoch)[batch].outputsHash) revert NoEvidence(l.account, epoch);
+    function _paidBy(uint32 epoch, At memory where, Leaf calldata l, bytes calldata outputs)
+        internal
+        view
+        returns (uint256)
+    {
+        if (where.batch == _NO_BATCH) return 0;
+        if (keccak256(outputs) != where.outputsHash) revert NoEvidence(l.account, epoch);
         uint256 cursor = 0;
         // what is no list of outputs pays nobody, and must not stop the challenge
         for (uint256 i = 0; cursor + 9 <= outputs.length; ++i) {

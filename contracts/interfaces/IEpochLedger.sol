@@ -45,13 +45,36 @@ interface IEpochLedger {
         Batch[] batches;
     }
 
-    /// @notice What challenges need of a commitment, and what else they would have to bring its preimage for.
-    struct Terms {
+    /// @notice What challenges need of a commitment, and what the ledger found when it was made. The ledger stores only its
+    /// hash: whoever calls brings the record, and event `Committed` has all of it.
+    /// @dev No field is dynamic: eleven words, the same in memory as encoded.
+    struct Record {
+        /// the root: hash and sums
+        bytes32 root;
+        uint128 accSum;
+        uint64 paidSum;
+        uint32 epoch;
         uint32 accounts;
         uint64 minPay;
         bool defer;
-        /// minutes from the end of the epoch to its commit, rounded up; at most 65,535
+        /// minutes from the end of the epoch to its commit, rounded up
         uint32 delay;
+        /// keccak256 of abi.encode(Commitment) after its first word, which is an offset
+        bytes32 commitment;
+        /// the newest epoch before it that has batches; zero if none
+        uint32 lastPaying;
+        /// keccak256 of the batches, 64 bytes each
+        bytes32 batches;
+    }
+
+    /// @notice What the proof of a payout needs of a record.
+    struct Paying {
+        /// hash of the root
+        bytes32 root;
+        /// keccak256 of the record's second to ninth word: accSum to commitment
+        bytes32 terms;
+        uint32 lastPaying;
+        Batch[] batches;
     }
 
     /// @notice The wrappers of a series whose own output is looked through to the holders of `shareToken`.
@@ -92,8 +115,11 @@ interface IEpochLedger {
     error BadWrapper(address wrapper);
     /// @notice Fewer than 6 on a production chain, or none.
     error TooFewConfirmations(uint8 confirmations);
+    error NotCourt(address caller);
     error BatonAlreadySet();
     error BatonNotSet();
+    /// @notice What was brought does not hash to what is stored of the epoch's commitment, or there is none.
+    error WrongRecord(uint32 epoch);
     error UnknownBatch(uint32 epoch, uint16 batch);
     error AlreadyProven(uint32 epoch, uint16 batch);
     error OutOfOrder(uint32 epoch);
@@ -108,7 +134,8 @@ interface IEpochLedger {
     error BadLeaf();
     error NotUnderRoot(uint32 epoch);
 
-    event Committed(uint32 indexed epoch, Commitment commitment);
+    /// @notice With `lastPaying` and `delay` of the record.
+    event Committed(uint32 indexed epoch, Commitment commitment, uint32 lastPaying, uint32 delay);
     event PayoutProven(uint32 indexed epoch, uint16 indexed batch, bytes32 txid, bytes32 blockHash);
     event WrapperAdded(Wrapper wrapper);
     event BatonSet(bytes32 txid, uint32 vout);
@@ -128,15 +155,18 @@ interface IEpochLedger {
 
     /// @notice Commits the root of the next epoch. Restricted to the operator role.
     function commit(Commitment calldata commitment) external;
+    /// @notice The court says that a correction counts in `epoch`, the one that runs: its commitment asks for the sums.
+    function noteCorrection(uint32 epoch) external;
     /// @notice Proves that batch `batch` of `epoch` was mined. Anyone may call. With one batch the transaction spends the
     /// baton; with several, batch 0xffff is the root transaction and each chunk spends one of its outputs.
-    function provePayout(uint32 epoch, uint16 batch, Proof calldata proof) external;
+    function provePayout(uint32 epoch, uint16 batch, Paying calldata paying, Proof calldata proof) external;
 
-    function rootOf(uint32 epoch) external view returns (Root memory);
-    function termsOf(uint32 epoch) external view returns (Root memory root, Terms memory terms);
-    /// @notice keccak256(abi.encode(Commitment)); zero if none.
+    /// @notice `recordHash` of the epoch's record: all that is stored of a commitment; zero if none.
     function commitmentHash(uint32 epoch) external view returns (bytes32);
-    function batchesOf(uint32 epoch) external view returns (Batch[] memory);
+    /// @notice keccak256(abi.encode(root, terms, lastPaying, batches)), `terms` as in `Paying`.
+    function recordHash(Record calldata record) external pure returns (bytes32);
+    /// @notice Sums of the newest root, and the newest epoch that has batches.
+    function newest() external view returns (uint128 accSum, uint64 paidSum, uint32 lastPaying);
     /// @notice Bit j: batch j is proven. Batches 0 to 255 only; `batchProven` answers for every one.
     function provenBatches(uint32 epoch) external view returns (uint256 bitmap);
     /// @notice `batch` 0xffff asks for the root transaction of an epoch with several batches.
@@ -158,6 +188,8 @@ interface IEpochLedger {
         pure
         returns (bytes32);
     function nodeHash(Root calldata left, Root calldata right) external pure returns (Root memory);
-    /// @notice Reverts unless the leaf sits at `index` of the tree under the epoch's root.
-    function checkLeaf(uint32 epoch, uint256 index, Root calldata leaf, Root[] calldata siblings) external view;
+    /// @notice Reverts unless the leaf sits at `index` of the tree under the root of the record, which is committed.
+    function checkLeaf(Record calldata record, uint256 index, Root calldata leaf, Root[] calldata siblings)
+        external
+        view;
 }

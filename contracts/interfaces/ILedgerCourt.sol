@@ -28,6 +28,14 @@ interface ILedgerCourt {
         bytes siblings;
     }
 
+    /// @notice What the ledger keeps only a hash of: `here` and `before` are abi.encode(IEpochLedger.Record) of the epoch and
+    /// of the one before it (empty if that is before the first), `batches` the epoch's batches, 64 bytes each.
+    struct Books {
+        bytes here;
+        bytes before;
+        bytes batches;
+    }
+
     /// @notice Sums of an epoch's corrections, which the ledger adds to what a commitment may say.
     struct Sums {
         uint128 accUp;
@@ -66,6 +74,8 @@ interface ILedgerCourt {
     /// @notice Fewer than three times the largest pot on a production chain.
     error BondFactorTooSmall(uint256 factor);
     error NotCommitted(uint32 epoch);
+    /// @notice The record or the batches are not what was committed.
+    error WrongRecord(uint32 epoch);
     /// @notice The epoch ended more than 21 epochs ago.
     error TooOld(uint32 epoch);
     /// @notice The opening is not under the epoch's root.
@@ -98,24 +108,33 @@ interface ILedgerCourt {
     event WithdrawalAnnounced(uint256 amount, uint256 from);
     event Withdrawn(address indexed to, uint256 amount);
 
-    /* CHALLENGES: anyone may call each. `report` is abi.encode(FleetReport) of the epoch, empty for a gap. */
+    /* CHALLENGES: anyone may call each. `report` is abi.encode(FleetReport) of the epoch, empty for a gap; `here` alone
+    is that of `Books`. */
 
     /// @notice The accumulator of `series` is not its base plus the epoch's credit.
     function wrongShare(
         uint32 epoch,
+        Books calldata books,
         uint16 series,
         bytes calldata report,
         Opening calldata leaf,
         Opening[] calldata before
     ) external;
     /// @notice Script, amount paid, `since` or whether there is an output are not what the Due rule gives.
-    function wrongDue(uint32 epoch, Opening calldata leaf, Opening[] calldata before) external;
+    function wrongDue(uint32 epoch, Books calldata books, Opening calldata leaf, Opening[] calldata before) external;
     /// @notice The output that the leaf names does not pay what the leaf says to the account's script. `outputs` is the
     /// whole batch, serialised; empty if the leaf names no batch of the epoch.
-    function badOutput(uint32 epoch, Opening calldata leaf, Opening[] calldata before, bytes calldata outputs) external;
+    function badOutput(
+        uint32 epoch,
+        Books calldata books,
+        Opening calldata leaf,
+        Opening[] calldata before,
+        bytes calldata outputs
+    ) external;
     /// @notice The account has no leaf, though it had one before (`series` 0) or earned on `series`.
     function omitted(
         uint32 epoch,
+        Books calldata books,
         address account,
         uint16 series,
         bytes calldata report,
@@ -124,17 +143,24 @@ interface ILedgerCourt {
     ) external;
     /// @notice `left` stands before `right`, but its account or its output does not; or `left` is a
     /// wrapper's, or the last one and something with a sum stands beyond it.
-    function disorder(uint32 epoch, Opening calldata left, Opening calldata right) external;
+    function disorder(uint32 epoch, bytes calldata here, Opening calldata left, Opening calldata right) external;
     /// @notice The batch is not proven 24 hours after it was committed. Again every day.
-    function unpaid(uint32 epoch, uint16 batch) external;
-    /// @notice The epoch was not committed within six epochs of its end. Again every day until it is.
-    function lateCommit(uint32 epoch) external;
+    function unpaid(uint32 epoch, Books calldata books, uint16 batch) external;
+    /// @notice The epoch was not committed within six epochs of its end. Again every day until it is; `here` is empty
+    /// until then.
+    function lateCommit(uint32 epoch, bytes calldata here) external;
 
     /// @notice Asks to see the account's leaves at `epoch` and the one before, and pins what its credit is computed from.
     /// The deposit comes back, less what the answer cost.
     function demand(address account, uint32 epoch, bytes calldata report) external payable;
     /// @notice Shows them, or that there are none. Anyone who has the tree may.
-    function answer(address account, uint32 epoch, Opening[] calldata here, Opening[] calldata before) external;
+    function answer(
+        address account,
+        uint32 epoch,
+        Books calldata books,
+        Opening[] calldata here,
+        Opening[] calldata before
+    ) external;
     /// @notice 12 hours passed without an answer.
     function silence(address account, uint32 epoch) external;
 
@@ -170,5 +196,11 @@ interface ILedgerCourt {
     /// @notice Pays `account` its part by harm, once the day is over. Batch 0xffff: faults of no batch.
     function claim(uint32 epoch, uint16 batch, uint256 day, address account) external;
     /// @notice Pays the account of `leaf` its part of an unpaid batch's penalty, by what it is due.
-    function claimUnpaid(uint32 epoch, uint256 day, Opening calldata leaf, Opening[] calldata before) external;
+    function claimUnpaid(
+        uint32 epoch,
+        uint256 day,
+        Books calldata books,
+        Opening calldata leaf,
+        Opening[] calldata before
+    ) external;
 }

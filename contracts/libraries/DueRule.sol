@@ -19,13 +19,14 @@ library DueRule {
     /// @param credited floor(sum of accumulators / 2^64)
     /// @param paid before this epoch
     /// @param since before this epoch
+    /// @param terms with `minPay` and `defer`
     function due(
         uint32 epoch,
         uint256 credited,
         uint256 paid,
         uint32 since,
         IPayoutRegistry.Entry memory entry,
-        IEpochLedger.Terms memory terms
+        IEpochLedger.Record memory terms
     ) internal pure returns (Due memory result) {
         uint256 owed = credited > paid ? credited - paid : 0;
         if (owed == 0) return result;

@@ -14,6 +14,7 @@ pub mod first_block;
 pub mod keys;
 pub mod logs;
 pub mod quorum;
+pub mod record;
 pub mod sender;
 
 pub use alloy::providers::DynProvider;

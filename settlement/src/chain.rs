@@ -118,11 +118,8 @@ impl Chain {
         Ok(decoded::<E>(&logs)?.into_iter().map(|(event, _)| event).collect())
     }
 
-    /// Whether both endpoints hold `hash` as the epoch's commitment in a finalized block.
-    ///
-    /// # Errors
-    /// When an endpoint holds another one, or does not answer.
-    pub async fn committed_finally(&self, epoch: EpochId, hash: B256) -> Result<bool, Error> {
+    /// Whether both endpoints hold `hash` for the epoch's record in a finalized block.
+    async fn holds_finally(&self, epoch: EpochId, hash: B256) -> Result<bool, Error> {
         for reader in &self.readers {
             let block = block_at(reader, Finality::Finalized).await?;
             let ledger = IEpochLedger::new(self.deployment.epoch_ledger, reader.clone());
@@ -133,7 +130,7 @@ impl Chain {
                 return Ok(false);
             }
             if found != hash {
-                let what = format!("the ledger holds commitment {found}, ours is {hash}");
+                let what = format!("the ledger holds record {found}, the one we know is {hash}");
                 return Err(Error::mismatch(epoch, what));
             }
         }

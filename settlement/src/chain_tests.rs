@@ -17,7 +17,7 @@ const FIRST: u32 = 100;
 /// What one node says.
 #[derive(Clone, Default)]
 struct World {
-    commitments: Vec<IEpochLedger::Commitment>,
+    commitments: Vec<IEpochLedger::Committed>,
     events: Vec<LogData>,
     /// What is proven in its newest block, and in its finalized one.
     proven: [bool; 2],
@@ -40,7 +40,7 @@ fn call(world: &World, parameters: &Value) -> Value {
     let word = |value: B256| json!(value);
     if let Ok(call) = IEpochLedger::commitmentHashCall::abi_decode(&data) {
         let found = world.commitments.iter().find(|c| c.epoch == call.epoch);
-        return word(found.map_or(B256::ZERO, |c| keccak256(c.abi_encode())));
+        return word(found.map_or(B256::ZERO, evm::record::record_hash));
     }
     if IEpochLedger::batchProvenCall::abi_decode(&data).is_ok() {
         let finalized =
@@ -62,10 +62,7 @@ async fn answer(State(world): State<Arc<World>>, Json(asked): Json<Value>) -> Js
             // every event is in block 1
             let later = parameters.pointer("/0/fromBlock").is_none_or(|from| from != "0x0");
             let topic = parameters.pointer("/0/topics/0").unwrap().to_string();
-            let committed = world.commitments.iter().map(|commitment| {
-                let (epoch, commitment) = (commitment.epoch, commitment.clone());
-                IEpochLedger::Committed { epoch, commitment }.encode_log_data()
-            });
+            let committed = world.commitments.iter().map(SolEvent::encode_log_data);
             let all = committed.chain(world.events.iter().cloned());
             let hash = B256::ZERO;
             all.filter(|log| !later && topic.contains(&log.topics()[0].to_string()))
@@ -116,9 +113,10 @@ async fn chain(first: World, second: World) -> Chain {
     Chain::connect(&[node(first).await, node(second).await], deployment).await.unwrap()
 }
 
-fn commitment(epoch: u32) -> IEpochLedger::Commitment {
+fn commitment(epoch: u32) -> IEpochLedger::Committed {
     let batch = IEpochLedger::Batch { outputsHash: B256::repeat_byte(1), total: 5 };
-    IEpochLedger::Commitment { epoch, batches: vec![batch], ..Default::default() }
+    let commitment = IEpochLedger::Commitment { epoch, batches: vec![batch], ..Default::default() };
+    IEpochLedger::Committed { epoch, commitment, lastPaying: epoch - 1, delay: 7 }
 }
 
 fn honest() -> World {
@@ -141,8 +139,26 @@ async fn an_earlier_commitment_that_one_node_hides_or_changes_is_noticed() {
     assert!(lied.committed_funding().await.is_err());
     // changed: an epoch that pays is said to pay nobody
     lie = honest();
-    lie.commitments[0].batches.clear();
+    lie.commitments[0].commitment.batches.clear();
     assert!(chain(lie, honest()).await.final_commitment(last).await.is_err());
+    // what the ledger found when it was made counts as well
+    lie = honest();
+    lie.commitments[1].delay += 1;
+    assert!(chain(lie, honest()).await.final_commitment(last).await.is_err());
+}
+
+#[tokio::test]
+async fn a_commitment_is_ours_if_both_nodes_hold_the_record_of_it() {
+    let epoch = EpochId(FIRST + 1);
+    let ours = keccak256(commitment(epoch.0).commitment.abi_encode());
+    assert!(chain(honest(), honest()).await.committed_finally(epoch, ours).await.unwrap());
+    let other = B256::repeat_byte(9);
+    assert!(chain(honest(), honest()).await.committed_finally(epoch, other).await.is_err());
+    assert!(!chain(honest(), honest()).await.committed_finally(epoch.next(), ours).await.unwrap());
+    let mut lie = honest();
+    lie.commitments[1].lastPaying = 0;
+    assert!(chain(lie.clone(), honest()).await.committed_finally(epoch, ours).await.is_err());
+    assert!(chain(honest(), lie).await.committed_finally(epoch, ours).await.is_err());
 }
 
 #[tokio::test]

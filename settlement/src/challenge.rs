@@ -26,7 +26,7 @@ use case::{Case, compare};
 use crate::{
     allocate::{Allocation, Cut, Terms, World, allocate},
     base,
-    chain::{Chain, rpc},
+    chain::Chain,
     config::Config,
     court::deposit,
     error::Error,
@@ -199,7 +199,8 @@ async fn against(
     let report = report(chain, epoch, at).await?;
     let mut outputs = published.outputs;
     outputs.extend(exhibits.outputs);
-    Ok(Some(Case { epoch, world, commitment, report, theirs, before, bases, outputs }))
+    let books = chain.books(epoch).await?;
+    Ok(Some(Case { epoch, world, commitment, books, report, theirs, before, bases, outputs }))
 }
 
 /// What should have been committed; cut as the commitment is, if that can be.
@@ -213,20 +214,27 @@ fn own(world: &World, commitment: &Commitment) -> Result<Allocation, Error> {
 
 /// Faults of time: not committed, not paid, not answered.
 async fn overdue(chain: &Chain, epoch: EpochId, at: &BlockRef) -> Result<Vec<Charge>, Error> {
+    let committed = chain.committed(epoch).await?;
+    let books = match &committed {
+        Some(_) => chain.books(epoch).await?,
+        None => court::Books::default(),
+    };
+    let here = books.here.clone();
     let mut charges = vec![Charge {
         fault: "lateCommit",
         why: "not committed within six epochs of its end".into(),
         refused: None,
-        call: court::lateCommitCall { epoch: epoch.0 }.abi_encode().into(),
+        call: court::lateCommitCall { epoch: epoch.0, here }.abi_encode().into(),
     }];
-    let batches = chain.ledger().batchesOf(epoch.0).call().await;
-    let batches = batches.map_err(|error| rpc("batchesOf", error))?;
+    let batches = committed.map(|found| found.commitment.batches).unwrap_or_default();
     for batch in (0_u16..).take(batches.len()) {
         charges.push(Charge {
             fault: "unpaid",
             why: format!("batch {batch} is not proven a day after its commit"),
             refused: None,
-            call: court::unpaidCall { epoch: epoch.0, batch }.abi_encode().into(),
+            call: court::unpaidCall { epoch: epoch.0, books: books.clone(), batch }
+                .abi_encode()
+                .into(),
         });
     }
     let demands = chain.logs::<court::Demanded>(chain.deployment.ledger_court, at).await?;

@@ -2,7 +2,7 @@
 
 use alloy::primitives::{U256, keccak256};
 use domain::{OutRef, Sats, SeriesId};
-use evm::bindings::ILedgerCourt::{answerCall, badOutputCall, omittedCall, wrongShareCall};
+use evm::bindings::ILedgerCourt::{Books, answerCall, badOutputCall, omittedCall, wrongShareCall};
 
 use super::*;
 use crate::{
@@ -78,6 +78,7 @@ fn lie() -> (World, Vec<Leaf>, Vec<Batch>) {
 fn wrong_share(tree: &Tree, index: usize) -> Call {
     Call::wrongShare(wrongShareCall {
         epoch: EPOCH.0,
+        books: Books::default(),
         series: 1,
         report: Bytes::new(),
         leaf: tree.opening(index).unwrap(),
@@ -109,6 +110,7 @@ fn an_omitted_account_and_an_answer_are_exhibits_too() {
     let tree = Tree::over(leaves.clone()).unwrap();
     let omitted = Call::omitted(omittedCall {
         epoch: EPOCH.0,
+        books: Books::default(),
         account: account(4),
         series: 1,
         report: Bytes::new(),
@@ -118,6 +120,7 @@ fn an_omitted_account_and_an_answer_are_exhibits_too() {
     let answer = Call::answer(answerCall {
         account: account(4),
         epoch: EPOCH.0,
+        books: Books::default(),
         here: tree.about(account(4)),
         before: Vec::new(),
     });
@@ -148,6 +151,7 @@ fn outputs_that_pay_somebody_else_are_taken_from_the_challenge() {
         EPOCH,
         Call::badOutput(badOutputCall {
             epoch: EPOCH.0,
+            books: Books::default(),
             leaf: tree.opening(0).unwrap(),
             before: Vec::new(),
             outputs: bytes.into(),

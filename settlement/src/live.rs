@@ -157,7 +157,10 @@ impl Evm for LiveEvm {
         proof: IEpochLedger::Proof,
     ) -> Result<(), Error> {
         let ledger = self.writable_ledger();
-        evm::land("provePayout", ledger.provePayout(epoch.0, batch, proof)).await?;
+        let committed = self.chain.committed(epoch).await?;
+        let paying = committed.as_ref().map(evm::record::paying);
+        let paying = paying.ok_or_else(|| Error::waiting(epoch, "it is not committed"))?;
+        evm::land("provePayout", ledger.provePayout(epoch.0, batch, paying, proof)).await?;
         Ok(())
     }
 

@@ -61,7 +61,7 @@ impl Intent {
             .map_err(|error| Error::Damaged(format!("commitment: {error}")))
     }
 
-    /// keccak of the encoding: what the contract keeps.
+    /// keccak of the encoding.
     #[must_use]
     pub fn hash(&self) -> B256 {
         alloy::primitives::keccak256(&self.commitment)

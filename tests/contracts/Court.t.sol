@@ -21,7 +21,7 @@ contract CourtTest is CourtFixture {
     function _wrongShare(address account, uint16 series) private {
         ILedgerCourt.Opening memory leaf = leafOf(_e, account);
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, account);
-        court.wrongShare(_e, series, reportBytes[_e], leaf, before);
+        court.wrongShare(_e, books(_e), series, reportBytes[_e], leaf, before);
     }
 
     /* SHARE */
@@ -37,9 +37,9 @@ contract CourtTest is CourtFixture {
         ILedgerCourt.Opening memory leaf = leafOf(_e, actor(3));
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
         vm.expectRevert(ILedgerCourt.AlreadyUpheld.selector);
-        court.wrongShare(_e, 1, reportBytes[_e], leaf, before);
+        court.wrongShare(_e, books(_e), 1, reportBytes[_e], leaf, before);
         vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.wrongShare(_e, 2, reportBytes[_e], leaf, before);
+        court.wrongShare(_e, books(_e), 2, reportBytes[_e], leaf, before);
     }
 
     /// The shortfall reaches the account in the epoch running at the challenge; a commit without it is a fault again.
@@ -59,7 +59,7 @@ contract CourtTest is CourtFixture {
         ILedgerCourt.Opening memory leaf = leafOf(_e, actor(3));
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
         vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.wrongShare(_e, 1, reportBytes[_e], leaf, before);
+        court.wrongShare(_e, books(_e), 1, reportBytes[_e], leaf, before);
         vm.revertToState(id);
         shift(at(p, actor(3)), -int256(uint256(5000) << 64));
         commit(p);
@@ -94,21 +94,21 @@ contract CourtTest is CourtFixture {
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
         bytes memory other = reportBytes[_e - 1];
         vm.expectRevert();
-        court.wrongShare(_e, 1, other, leaf, before);
+        court.wrongShare(_e, books(_e), 1, other, leaf, before);
         vm.expectRevert();
-        court.wrongShare(_e, 1, "", leaf, before);
+        court.wrongShare(_e, books(_e), 1, "", leaf, before);
         bytes memory good = reportBytes[_e];
         leaf.leaf.paid += 1;
         refuses(ILedgerCourt.NotInTree.selector);
-        court.wrongShare(_e, 1, good, leaf, before);
+        court.wrongShare(_e, books(_e), 1, good, leaf, before);
         leaf.leaf.paid -= 1;
         before = evidence(_e - 1, actor(2));
         refuses(ILedgerCourt.NoEvidence.selector);
-        court.wrongShare(_e, 1, good, leaf, before);
+        court.wrongShare(_e, books(_e), 1, good, leaf, before);
         // nor more than is needed
         before = new ILedgerCourt.Opening[](3);
         refuses(ILedgerCourt.NoEvidence.selector);
-        court.wrongShare(_e, 1, good, leaf, before);
+        court.wrongShare(_e, books(_e), 1, good, leaf, before);
     }
 
     /* DUE */
@@ -116,7 +116,7 @@ contract CourtTest is CourtFixture {
     function _wrongDue(address account) private {
         ILedgerCourt.Opening memory leaf = leafOf(_e, account);
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, account);
-        court.wrongDue(_e, leaf, before);
+        court.wrongDue(_e, books(_e), leaf, before);
     }
 
     /// @dev The same plan, but nothing is paid to `account`, or to anybody after it in its batch.
@@ -191,7 +191,7 @@ contract CourtTest is CourtFixture {
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, account);
         uint256 batch = leaf.leaf.out >> 16;
         bytes memory outputs = batch < outputsOf[_e].length ? outputsOf[_e][batch] : bytes("");
-        court.badOutput(_e, leaf, before, outputs);
+        court.badOutput(_e, books(_e), leaf, before, outputs);
     }
 
     function test_badOutput_anotherScript() public {
@@ -267,11 +267,11 @@ contract CourtTest is CourtFixture {
         commit(p);
         ILedgerCourt.Opening[] memory around = evidence(_e, actor(3));
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
-        court.omitted(_e, actor(3), 1, reportBytes[_e], around, before);
+        court.omitted(_e, books(_e), actor(3), 1, reportBytes[_e], around, before);
         assertTrue(court.accCorrection(epochNow(), actor(3), 1) == int256(owed), "all of it");
         bytes memory r = reportBytes[_e];
         vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.omitted(_e, actor(3), 2, r, around, before);
+        court.omitted(_e, books(_e), actor(3), 2, r, around, before);
         _wrongShare(line.pool.firstLoss(), 1);
         _e = report(_SATS);
         commit(plan(_e));
@@ -291,7 +291,7 @@ contract CourtTest is CourtFixture {
         for (uint256 i = 0; i < 3; ++i) {
             ILedgerCourt.Opening[] memory around = evidence(_e, fresh[i]);
             ILedgerCourt.Opening[] memory before = evidence(_e - 1, fresh[i]);
-            court.omitted(_e, fresh[i], 1, reportBytes[_e], around, before);
+            court.omitted(_e, books(_e), fresh[i], 1, reportBytes[_e], around, before);
             assertTrue(court.accCorrection(epochNow(), fresh[i], 1) == int256(creditFor(_e, 1, fresh[i])), "credit");
         }
     }
@@ -300,7 +300,7 @@ contract CourtTest is CourtFixture {
         Plan memory p = plan(_e);
         (p.leaves[0], p.leaves[1]) = (p.leaves[1], p.leaves[0]);
         commit(p);
-        court.disorder(_e, opening(_e, 0), opening(_e, 1));
+        court.disorder(_e, encoded(_e), opening(_e, 0), opening(_e, 1));
     }
 
     function test_disorder_outputs() public {
@@ -316,17 +316,17 @@ contract CourtTest is CourtFixture {
         while (opening(_e, last).leaf.out == NONE) {
             --last;
         }
-        court.disorder(_e, leafOf(_e, first.account), opening(_e, last));
+        court.disorder(_e, encoded(_e), leafOf(_e, first.account), opening(_e, last));
     }
 
     function test_disorder_aLeafBeyondTheLast() public {
         hidden = 1;
         commit(plan(_e));
         uint256 last = leafCount(_e) - 2;
-        court.disorder(_e, opening(_e, last), opening(_e, last));
+        court.disorder(_e, encoded(_e), opening(_e, last), opening(_e, last));
         ILedgerCourt.Opening memory beyond = opening(_e, last + 1);
         refuses(ILedgerCourt.NotInTree.selector);
-        court.disorder(_e, beyond, beyond);
+        court.disorder(_e, encoded(_e), beyond, beyond);
     }
 
     function test_disorder_wrapperWithALeaf() public {
@@ -335,7 +335,7 @@ contract CourtTest is CourtFixture {
         last.account = address(line.pool);
         commit(p);
         ILedgerCourt.Opening memory o = opening(_e, leafCount(_e) - 1);
-        court.disorder(_e, o, o);
+        court.disorder(_e, encoded(_e), o, o);
     }
 
     /* TIME */
@@ -344,31 +344,31 @@ contract CourtTest is CourtFixture {
         commit(plan(_e));
         uint256 from = block.timestamp + 1 days;
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.TooEarly.selector, from));
-        court.unpaid(_e, 0);
+        court.unpaid(_e, books(_e), 0);
         vm.warp(from);
-        court.unpaid(_e, 0);
+        court.unpaid(_e, books(_e), 0);
         vm.expectRevert(ILedgerCourt.AlreadyUpheld.selector);
-        court.unpaid(_e, 0);
+        court.unpaid(_e, books(_e), 0);
         skip(1 days);
-        court.unpaid(_e, 0);
+        court.unpaid(_e, books(_e), 0);
         vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.unpaid(_e, 9);
+        court.unpaid(_e, books(_e), 9);
     }
 
     function test_lateCommit() public {
         uint256 limit = (uint256(_e) + 7) * EPOCH;
         vm.warp(limit - 1);
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.TooEarly.selector, limit));
-        court.lateCommit(_e);
+        court.lateCommit(_e, encoded(_e));
         vm.warp(limit);
-        court.lateCommit(_e);
+        court.lateCommit(_e, encoded(_e));
         deferNext = true;
         commit(plan(_e));
-        court.lateCommit(_e);
+        court.lateCommit(_e, encoded(_e));
         vm.expectRevert(ILedgerCourt.AlreadyUpheld.selector);
-        court.lateCommit(_e);
+        court.lateCommit(_e, encoded(_e));
         vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.lateCommit(_e - 1);
+        court.lateCommit(_e - 1, encoded(_e - 1));
     }
 
     function test_TooOld() public {
@@ -379,6 +379,6 @@ contract CourtTest is CourtFixture {
         ILedgerCourt.Opening memory leaf = leafOf(_e, actor(3));
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.TooOld.selector, _e));
-        court.wrongDue(_e, leaf, before);
+        court.wrongDue(_e, books(_e), leaf, before);
     }
 }

@@ -45,7 +45,7 @@ contract CourtBondTest is CourtFixture {
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, account);
         bytes memory r = reportBytes[_e];
         vm.prank(by);
-        court.wrongShare(_e, 1, r, leaf, before);
+        court.wrongShare(_e, books(_e), 1, r, leaf, before);
         if (court.rewardOf(by) != 0) court.claimReward(by);
     }
 
@@ -180,7 +180,7 @@ contract CourtBondTest is CourtFixture {
         commit(plan(_e));
         skip(1 days);
         vm.prank(_CAROL);
-        court.unpaid(_e, 0);
+        court.unpaid(_e, books(_e), 0);
         court.claimReward(_CAROL);
         uint256 day = block.timestamp / 1 days;
         uint256 penalty = _REQUIRED - court.bond();
@@ -190,10 +190,10 @@ contract CourtBondTest is CourtFixture {
             if (leaf.leaf.out >> 16 != 0) continue;
             ILedgerCourt.Opening[] memory before = evidence(_e - 1, leaf.leaf.account);
             uint256 had = quote.balanceOf(leaf.leaf.account);
-            court.claimUnpaid(_e, day, leaf, before);
+            court.claimUnpaid(_e, day, books(_e), leaf, before);
             sum += quote.balanceOf(leaf.leaf.account) - had;
             vm.expectRevert(ILedgerCourt.NothingToClaim.selector);
-            court.claimUnpaid(_e, day, leaf, before);
+            court.claimUnpaid(_e, day, books(_e), leaf, before);
         }
         assertTrue(penalty != 0 && sum <= penalty && sum + 10 >= penalty, "all of it, but for rounding");
     }
@@ -219,7 +219,7 @@ contract CourtBondTest is CourtFixture {
         ILedgerCourt.Opening[] memory here = evidence(_e, actor(3));
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.AnswerPeriod.selector, until));
-        court.answer(actor(3), _e, here, before);
+        court.answer(actor(3), _e, books(_e), here, before);
         court.silence(actor(3), _e);
         court.claimReward(_CAROL);
         vm.expectRevert(ILedgerCourt.NothingToClaim.selector);
@@ -238,11 +238,11 @@ contract CourtBondTest is CourtFixture {
         ILedgerCourt.Opening[] memory here = evidence(_e, actor(2));
         ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
         refuses(ILedgerCourt.NoEvidence.selector);
-        court.answer(actor(3), _e, here, before);
+        court.answer(actor(3), _e, books(_e), here, before);
         here = evidence(_e, actor(3));
         uint256 had = operator.balance;
         vm.prank(operator);
-        court.answer(actor(3), _e, here, before);
+        court.answer(actor(3), _e, books(_e), here, before);
         assertEq(_CAROL.balance + operator.balance - had, 1 ether, "deposit back, less the answer's gas");
         assertTrue(_CAROL.balance > 0.99 ether, "most of it");
         skip(1 days);

@@ -32,7 +32,7 @@ contract CourtHonestTest is CourtFixture {
             }
             if (lie) {
                 ILedgerCourt.Opening[] memory before = evidence(epoch - 1, p.leaves[0].account);
-                court.wrongShare(epoch, 1, reportBytes[epoch], leafOf(epoch, p.leaves[0].account), before);
+                court.wrongShare(epoch, books(epoch), 1, reportBytes[epoch], leafOf(epoch, p.leaves[0].account), before);
             } else {
                 _challengeAll(epoch);
             }
@@ -78,16 +78,16 @@ contract CourtHonestTest is CourtFixture {
             ILedgerCourt.Opening memory left = opening(epoch, i);
             ILedgerCourt.Opening memory right = opening(epoch, i + 1);
             vm.expectRevert(ILedgerCourt.NoFault.selector);
-            court.disorder(epoch, left, right);
+            court.disorder(epoch, encoded(epoch), left, right);
             vm.expectRevert(ILedgerCourt.NoFault.selector);
-            court.disorder(epoch, right, left);
+            court.disorder(epoch, encoded(epoch), right, left);
         }
         if (block.timestamp < (uint256(epoch) + 7) * EPOCH) refuses(ILedgerCourt.TooEarly.selector);
         else vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.lateCommit(epoch);
+        court.lateCommit(epoch, encoded(epoch));
         if (outputsOf[epoch].length == 0) vm.expectRevert(ILedgerCourt.NoFault.selector);
         else refuses(ILedgerCourt.TooEarly.selector);
-        court.unpaid(epoch, 0);
+        court.unpaid(epoch, books(epoch), 0);
     }
 
     function _challengeAccount(uint32 epoch, address account) private {
@@ -96,19 +96,19 @@ contract CourtHonestTest is CourtFixture {
         bytes memory r = reportBytes[epoch];
         for (uint16 s = 1; s <= 3; ++s) {
             vm.expectRevert(ILedgerCourt.NoFault.selector);
-            court.omitted(epoch, account, s, r, here, before);
+            court.omitted(epoch, books(epoch), account, s, r, here, before);
         }
         if (here.length == 0 || here[0].leaf.account != account) return;
         for (uint16 s = 1; s <= 3; ++s) {
             vm.expectRevert(ILedgerCourt.NoFault.selector);
-            court.wrongShare(epoch, s, r, here[0], before);
+            court.wrongShare(epoch, books(epoch), s, r, here[0], before);
         }
         vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.wrongDue(epoch, here[0], before);
+        court.wrongDue(epoch, books(epoch), here[0], before);
         uint32 out = here[0].leaf.out;
         bytes memory outputs = out == NONE ? bytes("") : outputsOf[epoch][out >> 16];
         vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.badOutput(epoch, here[0], before, outputs);
+        court.badOutput(epoch, books(epoch), here[0], before, outputs);
     }
 
     /// After 90 epochs of waiting, 2,000 sats are due whatever the minimum.

@@ -16,7 +16,7 @@ contract CourtRulesTest is CourtFixture {
         ILedgerCourt.Opening[] memory around = evidence(epoch, address(line.pool));
         ILedgerCourt.Opening[] memory before = evidence(epoch - 1, address(line.pool));
         vm.expectRevert(ILedgerCourt.NoFault.selector);
-        court.omitted(epoch, address(line.pool), 1, reportBytes[epoch], around, before);
+        court.omitted(epoch, books(epoch), address(line.pool), 1, reportBytes[epoch], around, before);
     }
 
     /// The delay of a commit is kept in minutes, rounded up.
@@ -24,18 +24,20 @@ contract CourtRulesTest is CourtFixture {
         uint32 epoch = report(3_000_000);
         vm.warp((uint256(epoch) + 1) * EPOCH + 61 * 60 + 1);
         commit(plan(epoch));
-        (, IEpochLedger.Terms memory terms) = sys.epochLedger.termsOf(epoch);
-        assertEq(terms.delay, 62, "minutes");
+        IEpochLedger.Record memory r = recordOf[epoch];
+        r.delay = 62;
+        assertEq(sys.epochLedger.commitmentHash(epoch), sys.epochLedger.recordHash(r), "minutes");
     }
 
-    function test_delayStopsAtItsField() public {
+    function test_delayOfAYear() public {
         uint32 epoch = report(3_000_000);
         deferNext = true;
         Plan memory late = plan(epoch);
-        vm.warp((uint256(epoch) + 1) * EPOCH + 60 days);
+        vm.warp((uint256(epoch) + 1) * EPOCH + 365 days);
         commit(late);
-        (, IEpochLedger.Terms memory terms) = sys.epochLedger.termsOf(epoch);
-        assertEq(terms.delay, type(uint16).max, "45 days and more are one");
+        IEpochLedger.Record memory r = recordOf[epoch];
+        r.delay = 365 * 24 * 60;
+        assertEq(sys.epochLedger.commitmentHash(epoch), sys.epochLedger.recordHash(r), "minutes");
     }
 
     /// What is logged of a fault, and what its pool holds then.
@@ -45,7 +47,7 @@ contract CourtRulesTest is CourtFixture {
         ILedgerCourt.Opening[] memory before = evidence(epoch - 1, actor(3));
         vm.recordLogs();
         vm.prank(_CAROL);
-        court.wrongShare(epoch, 1, reportBytes[epoch], leaf, before);
+        court.wrongShare(epoch, books(epoch), 1, reportBytes[epoch], leaf, before);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         uint256 seen = 0;
         for (uint256 i = 0; i < logs.length; ++i) {
@@ -67,6 +69,48 @@ contract CourtRulesTest is CourtFixture {
         assertEq(court.bond(), 1000e6 - 180e6, "from the bond");
     }
 
+    /// The court takes no record, of the epoch or of the one before, and no batches but those that were committed.
+    function test_booksOfAnotherCommitmentAreRefused() public {
+        uint32 epoch = _lie();
+        ILedgerCourt.Opening memory leaf = leafOf(epoch, actor(3));
+        ILedgerCourt.Opening[] memory before = evidence(epoch - 1, actor(3));
+        bytes memory r = reportBytes[epoch];
+        ILedgerCourt.Books memory good = books(epoch);
+        ILedgerCourt.Books[6] memory bad =
+            [books(epoch), books(epoch), books(epoch), books(epoch), books(epoch), books(epoch)];
+        bad[0].here[31] ^= 0x01;
+        bad[1].here = good.before;
+        bad[2].here = "";
+        bad[3].here = abi.encodePacked(good.here, bytes32(0));
+        bad[4].before[64] ^= 0x01;
+        bad[5].batches = abi.encodePacked(good.batches, bytes32(0), bytes32(uint256(1)));
+        for (uint256 i = 0; i < bad.length; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.WrongRecord.selector, i == 4 ? epoch - 1 : epoch));
+            court.wrongShare(epoch, bad[i], 1, r, leaf, before);
+        }
+        court.wrongShare(epoch, good, 1, r, leaf, before);
+    }
+
+    /// Only a commitment of an epoch that a correction counts in asks for the sums.
+    function test_theLedgerAsksForCorrectionsWhereThereAreAny() public {
+        uint32 epoch = _lie();
+        uint32 running = epochNow();
+        ILedgerCourt.Opening memory leaf = leafOf(epoch, actor(3));
+        court.wrongShare(epoch, books(epoch), 1, reportBytes[epoch], leaf, evidence(epoch - 1, actor(3)));
+        uint128 up = court.correctionSums(running).accUp;
+        assertTrue(up != 0, "corrected");
+        while (epoch < running) {
+            epoch = report(3_000_000);
+            Plan memory p = plan(epoch);
+            vm.expectCall(address(court), abi.encodeCall(ILedgerCourt.correctionSums, (epoch)), 1);
+            commit(p);
+        }
+        epoch = report(3_000_000);
+        Plan memory after_ = plan(epoch);
+        vm.expectCall(address(court), abi.encodeCall(ILedgerCourt.correctionSums, (epoch)), 0);
+        commit(after_);
+    }
+
     /// Somebody's deposit is not what gas is paid back from.
     function test_gasIsNotPaidFromDeposits() public {
         uint32 epoch = _lie();
@@ -79,7 +123,7 @@ contract CourtRulesTest is CourtFixture {
         ILedgerCourt.Opening[] memory before = evidence(epoch - 1, actor(3));
         address shower = address(0x5403);
         vm.prank(shower);
-        court.wrongShare(epoch, 1, reportBytes[epoch], leaf, before);
+        court.wrongShare(epoch, books(epoch), 1, reportBytes[epoch], leaf, before);
         assertEq(shower.balance, 5, "what was given for it");
         assertEq(address(court).balance, 0.01 ether, "the deposit stays");
     }

@@ -2,24 +2,83 @@
 pragma solidity ^0.8.28;
 
 import {IEpochLedger} from "../../contracts/interfaces/IEpochLedger.sol";
+import {Bitcoin} from "./utils/Bitcoin.sol";
 import {LedgerFixture} from "./utils/LedgerFixture.sol";
+import {Vm} from "./utils/Vm.sol";
 
 contract LedgerCommitTest is LedgerFixture {
     function test_commitStores() public {
         IEpochLedger.Commitment memory c = _commitment(70_000, 2);
         _commit(c);
-        assertEq(_ledger.commitmentHash(70_000), keccak256(abi.encode(c)), "hash");
+        assertEq(_ledger.commitmentHash(70_000), _ledger.recordHash(recordOf[70_000]), "hash");
         assertEq(_ledger.nextEpoch(), 70_001, "next");
-        assertEq(_ledger.rootOf(70_000).paidSum, c.root.paidSum, "root");
-        assertEq(_ledger.batchesOf(70_000).length, 2, "batches");
+        (uint128 accSum, uint64 paidSum, uint32 lastPaying) = _ledger.newest();
+        assertEq(accSum, c.root.accSum, "credited");
+        assertEq(paidSum, c.root.paidSum, "paid");
+        assertEq(lastPaying, 70_000, "has batches");
         assertTrue(!_ledger.isProven(70_000), "not proven");
+    }
+
+    /// What is logged is enough to write the record again.
+    function test_commitLogsWhatItStoresTheHashOf() public {
+        _commit(_commitment(70_000, 2));
+        vm.warp(block.timestamp + 61);
+        IEpochLedger.Commitment memory c = _commitment(70_001, 1);
+        vm.recordLogs();
+        _commit(c);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        assertEq(logs.length, 1, "one");
+        assertEq(logs[0].topics[0], IEpochLedger.Committed.selector, "event");
+        assertEq(logs[0].topics[1], bytes32(uint256(70_001)), "epoch");
+        (IEpochLedger.Commitment memory said, uint32 lastPaying, uint32 delay) =
+            abi.decode(logs[0].data, (IEpochLedger.Commitment, uint32, uint32));
+        assertEq(keccak256(abi.encode(said)), keccak256(abi.encode(c)), "commitment");
+        assertEq(logs[0].data, abi.encode(c, lastPaying, delay), "nothing else");
+        assertEq(lastPaying, 70_000, "paying before");
+        assertEq(delay, (70_005 * EPOCH + 111 - 70_002 * EPOCH + 59) / 60, "minutes");
+        assertEq(recordOf[70_001].lastPaying, 70_000, "as in the record");
+    }
+
+    /// No field of what is brought may differ from what was committed.
+    function test_noOtherRecordHasTheHash() public {
+        _commit(_commitment(70_000, 2));
+        bytes memory good = encoded(70_000);
+        for (uint256 i = 0; i < 11; ++i) {
+            bytes memory other = bytes.concat(good);
+            // the last byte of a word
+            other[32 * i + 31] ^= 0x01;
+            IEpochLedger.Record memory r = abi.decode(other, (IEpochLedger.Record));
+            assertTrue(_ledger.recordHash(r) != _ledger.commitmentHash(70_000), "differs");
+        }
+        assertEq(_ledger.recordHash(abi.decode(good, (IEpochLedger.Record))), _ledger.commitmentHash(70_000), "same");
+    }
+
+    function test_NotCourt() public {
+        vm.expectRevert(abi.encodeWithSelector(IEpochLedger.NotCourt.selector, address(this)));
+        _ledger.noteCorrection(70_000);
+    }
+
+    /// An epoch that pays nothing is proven at once, whatever waits before it, and none of its batches is.
+    function test_epochsWithoutBatchesBetweenOthers() public {
+        _commit(_commitment(70_000, 1));
+        _commit(_commitment(70_001, 0));
+        _commit(_commitment(70_002, 1));
+        assertTrue(!_ledger.isProven(70_000) && _ledger.isProven(70_001) && !_ledger.isProven(70_002), "before");
+        _ledger.provePayout(70_000, 0, paying(70_000), _single(70_000, _BATON, 3));
+        (bytes32 baton,) = _ledger.baton();
+        bytes memory payout = _payout(70_002, 0, baton, 0, _payees(70_002, 0));
+        _ledger.provePayout(70_002, 0, paying(70_002), Bitcoin.prove(payout, 3, 3, 1));
+        assertTrue(_ledger.isProven(70_000) && _ledger.isProven(70_001) && _ledger.isProven(70_002), "after");
+        assertTrue(!_ledger.isProven(70_003) && !_ledger.isProven(69_999), "not committed");
+        assertTrue(!_ledger.batchProven(70_001, 0) && !_ledger.batchProven(70_000, 1), "no such batch");
+        assertEq(_ledger.provenBatches(70_001), 0, "none");
     }
 
     function test_zeroBatchesLeaveTheBatonAlone() public {
         _commit(_commitment(70_000, 0));
         assertTrue(_ledger.isProven(70_000), "nothing to prove");
         _commit(_commitment(70_001, 1));
-        _ledger.provePayout(70_001, 0, _single(70_001, _BATON, 3));
+        _ledger.provePayout(70_001, 0, paying(70_001), _single(70_001, _BATON, 3));
         assertTrue(_ledger.isProven(70_001), "proven");
     }
 
@@ -164,16 +223,18 @@ contract LedgerCommitTest is LedgerFixture {
         _commit(c);
         IEpochLedger.Root[] memory siblings = new IEpochLedger.Root[](1);
         siblings[0] = b;
-        _ledger.checkLeaf(70_000, 0, a, siblings);
+        _ledger.checkLeaf(recordOf[70_000], 0, a, siblings);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.NotUnderRoot.selector, 70_000));
-        _ledger.checkLeaf(70_000, 1, a, siblings);
+        _ledger.checkLeaf(recordOf[70_000], 1, a, siblings);
         a.accSum += 1;
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.NotUnderRoot.selector, 70_000));
-        _ledger.checkLeaf(70_000, 0, a, siblings);
-        vm.expectRevert(abi.encodeWithSelector(IEpochLedger.NotUnderRoot.selector, 70_001));
-        _ledger.checkLeaf(70_001, 0, a, siblings);
+        _ledger.checkLeaf(recordOf[70_000], 0, a, siblings);
+        IEpochLedger.Record memory other = recordOf[70_000];
+        other.epoch = 70_001;
+        vm.expectRevert(abi.encodeWithSelector(IEpochLedger.WrongRecord.selector, 70_001));
+        _ledger.checkLeaf(other, 0, a, siblings);
         vm.expectRevert(IEpochLedger.BadLeaf.selector);
-        _ledger.checkLeaf(70_000, 2, a, siblings);
+        _ledger.checkLeaf(recordOf[70_000], 2, a, siblings);
     }
 
     function test_BadLeaf() public {

@@ -14,14 +14,14 @@ contract LedgerProofTest is LedgerFixture {
 
     function _refused(IEpochLedger.Proof memory proof, bytes memory why) private {
         vm.expectRevert(why);
-        _ledger.provePayout(70_000, 0, proof);
+        _ledger.provePayout(70_000, 0, paying(70_000), proof);
     }
 
     /* GOOD PROOFS */
 
     function test_singleBatch() public {
         IEpochLedger.Proof memory proof = _single(70_000, _BATON, 3);
-        _ledger.provePayout(70_000, 0, proof);
+        _ledger.provePayout(70_000, 0, paying(70_000), proof);
         assertTrue(_ledger.isProven(70_000) && _ledger.batchProven(70_000, 0), "proven");
         assertEq(_ledger.provenBatches(70_000), 1, "bitmap");
         (bytes32 txid, uint32 vout) = _ledger.baton();
@@ -32,24 +32,24 @@ contract LedgerProofTest is LedgerFixture {
     function testFuzz_anyPlaceInAnyBlock(uint8 others, uint8 confirmations) public {
         uint256 depth = bound(confirmations, 3, 9);
         bytes memory payout = _payout(70_000, 0, _BATON, 1, _payees(70_000, 0));
-        _ledger.provePayout(70_000, 0, Bitcoin.prove(payout, others % 40, depth, others));
+        _ledger.provePayout(70_000, 0, paying(70_000), Bitcoin.prove(payout, others % 40, depth, others));
         assertTrue(_ledger.isProven(70_000), "proven");
     }
 
     function test_severalBatchesAndTheNextEpoch() public {
-        _ledger.provePayout(70_000, 0, _single(70_000, _BATON, 3));
+        _ledger.provePayout(70_000, 0, paying(70_000), _single(70_000, _BATON, 3));
         (bytes32 baton,) = _ledger.baton();
         _commit(_commitment(70_001, 3));
         bytes memory root = _rootTransaction(70_001, baton, 3);
         bytes32 rootTxid = Bitcoin.hash256(root);
         IEpochLedger.Proof memory chunk = _chunk(70_001, 1, rootTxid, 3);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.OutOfOrder.selector, 70_001));
-        _ledger.provePayout(70_001, 1, chunk);
-        _ledger.provePayout(70_001, 0xffff, Bitcoin.prove(root, 3, 3, 9));
+        _ledger.provePayout(70_001, 1, paying(70_001), chunk);
+        _ledger.provePayout(70_001, 0xffff, paying(70_001), Bitcoin.prove(root, 3, 3, 9));
         assertTrue(_ledger.batchProven(70_001, 0xffff), "root proven");
         for (uint16 j = 3; j > 0; --j) {
             assertTrue(!_ledger.isProven(70_001), "not all yet");
-            _ledger.provePayout(70_001, j - 1, _chunk(70_001, j - 1, rootTxid, 3));
+            _ledger.provePayout(70_001, j - 1, paying(70_001), _chunk(70_001, j - 1, rootTxid, 3));
         }
         assertTrue(_ledger.isProven(70_001), "all chunks");
         assertEq(_ledger.provenBatches(70_001), 7, "bitmap");
@@ -57,27 +57,27 @@ contract LedgerProofTest is LedgerFixture {
         assertEq(baton, rootTxid, "the root carries the baton");
         chunk = Bitcoin.prove(root, 3, 3, 9);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.AlreadyProven.selector, 70_001, 0xffff));
-        _ledger.provePayout(70_001, 0xffff, chunk);
+        _ledger.provePayout(70_001, 0xffff, paying(70_001), chunk);
     }
 
     function test_rootTransactionWithOutputsBesideItsChunks() public {
-        _ledger.provePayout(70_000, 0, _single(70_000, _BATON, 3));
+        _ledger.provePayout(70_000, 0, paying(70_000), _single(70_000, _BATON, 3));
         (bytes32 baton,) = _ledger.baton();
         _commit(_commitment(70_001, 3));
         IEpochLedger.Proof memory proof = Bitcoin.prove(_rootTransaction(70_001, baton, 4), 3, 3, 9);
         vm.expectRevert(
             abi.encodeWithSelector(IEpochLedger.WrongOutputs.selector, bytes32(uint256(5)), bytes32(uint256(6)))
         );
-        _ledger.provePayout(70_001, 0xffff, proof);
+        _ledger.provePayout(70_001, 0xffff, paying(70_001), proof);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.UnknownBatch.selector, 70_000, 0xffff));
-        _ledger.provePayout(70_000, 0xffff, proof);
+        _ledger.provePayout(70_000, 0xffff, paying(70_000), proof);
     }
 
     /// Two chunks in one block: the second needs the work that both together ask for.
     function test_valueUnderOneBlockAddsUp() public {
         IEpochLedger.Commitment memory c = _commitment(70_001, 2);
         Bitcoin.Output[][2] memory payees;
-        c.root.paidSum = _ledger.rootOf(70_000).paidSum + 12e8;
+        c.root.paidSum = _paidSum() + 12e8;
         for (uint256 j = 0; j < 2; ++j) {
             payees[j] = new Bitcoin.Output[](1);
             payees[j][0] = Bitcoin.Output(6e8, abi.encodePacked(hex"0014", bytes20(keccak256(abi.encode(j)))));
@@ -86,55 +86,101 @@ contract LedgerProofTest is LedgerFixture {
         _credit(c);
         _commit(c);
         vm.warp(1_800_000_000); // before the halving of 2028: three subsidies are 9.375 BTC
-        _ledger.provePayout(70_000, 0, _single(70_000, _BATON, 3));
+        _ledger.provePayout(70_000, 0, paying(70_000), _single(70_000, _BATON, 3));
         (bytes32 baton,) = _ledger.baton();
         bytes memory root = _rootTransaction(70_001, baton, 2);
-        _ledger.provePayout(70_001, 0xffff, Bitcoin.prove(root, 3, 3, 9));
+        _ledger.provePayout(70_001, 0xffff, paying(70_001), Bitcoin.prove(root, 3, 3, 9));
         bytes memory first = Bitcoin.transaction(Bitcoin.hash256(root), 2, _withMarker(70_001, 0, 0, payees[0]));
         bytes memory second = Bitcoin.transaction(Bitcoin.hash256(root), 3, _withMarker(70_001, 1, 0, payees[1]));
         IEpochLedger.Proof memory proof = Bitcoin.proveBoth(first, second, 5);
-        _ledger.provePayout(70_001, 0, proof);
+        _ledger.provePayout(70_001, 0, paying(70_001), proof);
         proof.transaction = second;
         proof.index = 2;
         proof.branch = Bitcoin.branchOfThird(proof.coinbase, first);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.NotEnoughConfirmations.selector, 6, 5));
-        _ledger.provePayout(70_001, 1, proof);
+        _ledger.provePayout(70_001, 1, paying(70_001), proof);
     }
 
     function test_chunkOfAnotherOutput() public {
-        _ledger.provePayout(70_000, 0, _single(70_000, _BATON, 3));
+        _ledger.provePayout(70_000, 0, paying(70_000), _single(70_000, _BATON, 3));
         (bytes32 baton,) = _ledger.baton();
         _commit(_commitment(70_001, 2));
         bytes memory root = _rootTransaction(70_001, baton, 2);
-        _ledger.provePayout(70_001, 0xffff, Bitcoin.prove(root, 3, 3, 9));
+        _ledger.provePayout(70_001, 0xffff, paying(70_001), Bitcoin.prove(root, 3, 3, 9));
         bytes32 txid = Bitcoin.hash256(root);
         Bitcoin.Output[] memory outputs = _withMarker(70_001, 1, 0, _payees(70_001, 1));
         IEpochLedger.Proof memory proof = Bitcoin.prove(Bitcoin.transaction(txid, 2, outputs), 3, 3, 4);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.WrongInput.selector, txid, 2));
-        _ledger.provePayout(70_001, 1, proof);
+        _ledger.provePayout(70_001, 1, paying(70_001), proof);
     }
 
     /* REFUSED */
 
     function test_BatonNotSet() public {
         EpochLedger fresh = new EpochLedger(address(_manager), address(_oracle), address(_relay), address(0), 3);
-        fresh.commit(_commitment(70_000, 1));
+        // the same commitment as in `_ledger`
+        IEpochLedger.Commitment memory c = _commitment(70_000, 1);
+        c.root.paidSum -= _paidSum();
+        _credit(c);
+        fresh.commit(c);
         IEpochLedger.Proof memory proof = _single(70_000, _BATON, 3);
         vm.expectRevert(IEpochLedger.BatonNotSet.selector);
-        fresh.provePayout(70_000, 0, proof);
+        fresh.provePayout(70_000, 0, paying(70_000), proof);
     }
 
     function test_UnknownBatch() public {
         IEpochLedger.Proof memory proof = _single(70_000, _BATON, 3);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.UnknownBatch.selector, 70_000, 1));
-        _ledger.provePayout(70_000, 1, proof);
-        vm.expectRevert(abi.encodeWithSelector(IEpochLedger.UnknownBatch.selector, 70_009, 0));
-        _ledger.provePayout(70_009, 0, proof);
+        _ledger.provePayout(70_000, 1, paying(70_000), proof);
+        vm.expectRevert(abi.encodeWithSelector(IEpochLedger.WrongRecord.selector, 70_009));
+        _ledger.provePayout(70_009, 0, paying(70_009), proof);
+    }
+
+    /// Whatever of the commitment is told differently: it is not what is stored.
+    function test_WrongRecord() public {
+        IEpochLedger.Proof memory proof = _single(70_000, _BATON, 3);
+        bytes memory why = abi.encodeWithSelector(IEpochLedger.WrongRecord.selector, 70_000);
+        IEpochLedger.Paying[5] memory lies =
+            [paying(70_000), paying(70_000), paying(70_000), paying(70_000), paying(70_000)];
+        lies[0].root = bytes32(uint256(lies[0].root) ^ 1);
+        lies[1].terms = bytes32(uint256(lies[1].terms) ^ 1);
+        lies[2].lastPaying = 1;
+        lies[3].batches[0].total += 1;
+        lies[4].batches = new IEpochLedger.Batch[](0);
+        for (uint256 i = 0; i < lies.length; ++i) {
+            vm.expectRevert(why);
+            _ledger.provePayout(70_000, 0, lies[i], proof);
+        }
+        _ledger.provePayout(70_000, 0, paying(70_000), proof);
+    }
+
+    /// Scripts of other lengths than payees have are summed too, and a batch may be larger than a run of the fast sum.
+    /// forge-config: default.fuzz.runs = 24
+    function testFuzz_anyOutputs(uint256 seed, uint16 count) public {
+        Bitcoin.Output[] memory list = new Bitcoin.Output[](bound(count, 1, 600));
+        for (uint256 i = 0; i < list.length; ++i) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            uint256 length = seed % 97 == 0 ? (seed >> 8) % 600 : (seed >> 8) % 40;
+            list[i] = Bitcoin.Output(uint64(bound(seed >> 128, 0, i == 0 ? 2 ** 33 : 2 ** 21)), new bytes(length));
+        }
+        IEpochLedger.Commitment memory c = _commitment(70_001, 1);
+        c.root.paidSum -= c.batches[0].total;
+        c.batches[0] = IEpochLedger.Batch(keccak256(Bitcoin.serialise(list, 0)), _total(list));
+        _oracle.report(70_001, type(uint64).max >> 8);
+        c.root.paidSum += c.batches[0].total;
+        _credit(c);
+        _commit(c);
+        _ledger.provePayout(70_000, 0, paying(70_000), _single(70_000, _BATON, 3));
+        (bytes32 baton,) = _ledger.baton();
+        uint256 confirmations = _ledger.confirmationsFor(_total(list));
+        IEpochLedger.Proof memory proof = Bitcoin.prove(_payout(70_001, 0, baton, 0, list), 3, confirmations, 1);
+        _ledger.provePayout(70_001, 0, paying(70_001), proof);
+        assertTrue(_ledger.isProven(70_001), "summed");
     }
 
     function test_AlreadyProven() public {
         IEpochLedger.Proof memory proof = _single(70_000, _BATON, 3);
-        _ledger.provePayout(70_000, 0, proof);
+        _ledger.provePayout(70_000, 0, paying(70_000), proof);
         _refused(proof, abi.encodeWithSelector(IEpochLedger.AlreadyProven.selector, 70_000, 0));
     }
 
@@ -142,7 +188,7 @@ contract LedgerProofTest is LedgerFixture {
         _commit(_commitment(70_001, 1));
         IEpochLedger.Proof memory proof = _single(70_001, _BATON, 3);
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.OutOfOrder.selector, 70_001));
-        _ledger.provePayout(70_001, 0, proof);
+        _ledger.provePayout(70_001, 0, paying(70_001), proof);
     }
 
     function test_WrongInput() public {
@@ -154,7 +200,7 @@ contract LedgerProofTest is LedgerFixture {
     }
 
     function test_WrongOutputs() public {
-        bytes32 committed = _ledger.batchesOf(70_000)[0].outputsHash;
+        bytes32 committed = batchesOf[70_000][0].outputsHash;
         Bitcoin.Output[] memory payees = _payees(70_000, 0);
         payees[1].sats -= 1;
         bytes32 found = keccak256(Bitcoin.serialise(payees, 0));
@@ -165,7 +211,7 @@ contract LedgerProofTest is LedgerFixture {
         (less[0], less[1]) = (_payees(70_000, 0)[0], _payees(70_000, 0)[1]);
         IEpochLedger.Proof memory proof = Bitcoin.prove(_payout(70_000, 0, _BATON, 1, less), 3, 3, 1);
         refuses(IEpochLedger.WrongOutputs.selector);
-        _ledger.provePayout(70_000, 0, proof);
+        _ledger.provePayout(70_000, 0, paying(70_000), proof);
     }
 
     function test_totalThatIsNotTheSum() public {
@@ -175,12 +221,12 @@ contract LedgerProofTest is LedgerFixture {
         c.root.paidSum += 5;
         _credit(c);
         _commit(c);
-        _ledger.provePayout(70_000, 0, _single(70_000, _BATON, 3));
+        _ledger.provePayout(70_000, 0, paying(70_000), _single(70_000, _BATON, 3));
         (bytes32 baton,) = _ledger.baton();
         bytes memory payout = _payout(70_002, 0, baton, 0, _payees(70_002, 0));
         IEpochLedger.Proof memory proof = Bitcoin.prove(payout, 1, 3, 1);
         refuses(IEpochLedger.WrongOutputs.selector);
-        _ledger.provePayout(70_002, 0, proof);
+        _ledger.provePayout(70_002, 0, paying(70_002), proof);
     }
 
     function test_WrongMarker() public {
@@ -285,7 +331,7 @@ contract LedgerProofTest is LedgerFixture {
         payout[position] ^= bytes1(mask);
         IEpochLedger.Proof memory proof = Bitcoin.prove(payout, 3, 3, 1);
         vm.expectRevert();
-        _ledger.provePayout(70_000, 0, proof);
+        _ledger.provePayout(70_000, 0, paying(70_000), proof);
     }
 
     /// @dev Version, sequence numbers, the funding input, the baton output's own bytes and the lock time are free.

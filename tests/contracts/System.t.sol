@@ -16,9 +16,10 @@ import {Deploy} from "../../scripts/deploy/Deploy.s.sol";
 import {Bitcoin} from "./utils/Bitcoin.sol";
 import {deployedContracts} from "./utils/Deployed.sol";
 import {Fixture} from "./utils/Fixture.sol";
+import {Records} from "./utils/Records.sol";
 
 /// @notice The deployed system, end to end: machines, report, value, sale, pool, market, payout and its proof.
-contract SystemTest is Fixture {
+contract SystemTest is Fixture, Records {
     uint256 private constant _ALICE = 0xA11CE;
     address private _alice;
     address private constant _BOB = address(0xB0B);
@@ -201,9 +202,10 @@ contract SystemTest is Fixture {
         c.batches[0] = IEpochLedger.Batch(keccak256(Bitcoin.serialise(outputs, 2)), 5_000_000);
         vm.prank(operator);
         sys.epochLedger.commit(c);
-        sys.epochLedger.checkLeaf(70_000, 0, c.root, new IEpochLedger.Root[](0));
+        note(c);
+        sys.epochLedger.checkLeaf(recordOf[70_000], 0, c.root, new IEpochLedger.Root[](0));
         bytes memory payout = Bitcoin.transaction(first, 3, outputs);
-        sys.epochLedger.provePayout(70_000, 0, Bitcoin.prove(payout, 2, 12, 1));
+        sys.epochLedger.provePayout(70_000, 0, paying(70_000), Bitcoin.prove(payout, 2, 12, 1));
         assertTrue(sys.epochLedger.isProven(70_000), "proven");
     }
 

@@ -135,7 +135,7 @@ async fn without_its_database_it_builds_the_same_transaction() {
         let (config, number) = (world.config.to_str().unwrap(), epoch.to_string());
         let dry = world.cli(&["dry-run", "--config", config, "--epoch", &number]);
         let dry: serde_json::Value = serde_json::from_str(&dry).unwrap();
-        let root = world.ledger().rootOf(epoch).call().await.unwrap().hash;
+        let root = world.root(epoch).await.hash;
         assert_eq!((&dry["committed"], &dry["root"]), (&true.into(), &root.to_string().into()));
     }
 }

@@ -54,7 +54,7 @@ proptest! {
         let packed: Vec<u8> = acc.iter().flat_map(|(series, acc)| [&series.to_be_bytes()[..], &acc.to_be_bytes()].concat()).collect();
         let shown = ILedgerCourt::Leaf { account: who(1), scriptHash: B256::repeat_byte(2), paid, since, out, acc: packed.into() };
         let opening = Opening { leaf: shown.clone(), index: 0, siblings: Bytes::new() };
-        let call = ILedgerCourt::wrongDueCall { epoch: 7, leaf: opening, before: Vec::new() };
+        let call = ILedgerCourt::wrongDueCall { epoch: 7, books: ILedgerCourt::Books::default(), leaf: opening, before: Vec::new() };
         let history = History { shown: vec![call.abi_encode().into()], ..History::default() };
         let court = Court::of(&history).unwrap();
         let read = court.shown(EpochId(7)).unwrap().leaves[&who(1)].clone().unwrap();

@@ -139,7 +139,7 @@ mod tests {
     use bitcoin::{
         Amount, ScriptBuf, Transaction, TxOut, absolute, consensus, transaction::Version,
     };
-    use evm::bindings::IEpochLedger::Proof;
+    use evm::bindings::IEpochLedger::{Paying, Proof};
 
     #[test]
     fn the_paid_outputs_are_read_from_the_proof_of_that_batch_alone() {
@@ -154,6 +154,7 @@ mod tests {
         let call = provePayoutCall {
             epoch: 9,
             batch: 2,
+            paying: Paying::default(),
             proof: Proof {
                 headers: Bytes::new(),
                 transaction: consensus::serialize(&transaction).into(),

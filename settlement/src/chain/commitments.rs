@@ -11,8 +11,9 @@ use bitcoin::{BlockHash, ScriptBuf, Txid};
 use domain::EpochId;
 use evm::{
     BlockRef, Finality,
-    bindings::{IEpochLedger, IFleetOracle, IPayoutRegistry},
+    bindings::{IEpochLedger, IFleetOracle, ILedgerCourt::Books, IPayoutRegistry},
     block_at,
+    record::{self, record_hash},
 };
 use tokio::sync::MutexGuard;
 
@@ -103,7 +104,7 @@ impl Chain {
     async fn fresh(
         &self,
         kept: &mut Prefix<Commitments>,
-    ) -> Result<Vec<IEpochLedger::Commitment>, Error> {
+    ) -> Result<Vec<IEpochLedger::Committed>, Error> {
         let latest = block_at(self.reader(), Finality::Latest).await?;
         let next = self.ledger().nextEpoch().block(BlockId::hash(latest.hash)).call().await;
         let next = EpochId(next.map_err(|error| rpc("nextEpoch", error))?);
@@ -111,9 +112,8 @@ impl Chain {
         let tail = kept
             .tail::<IEpochLedger::Committed>(self.reader(), ledger, from, latest.number)
             .await?;
-        let fresh: Vec<_> = tail.into_iter().map(|event| event.commitment).collect();
-        if kept.state.whole(&fresh, self.deployment.first_epoch, next) {
-            return Ok(fresh);
+        if kept.state.whole(&tail, self.deployment.first_epoch, next) {
+            return Ok(tail);
         }
         kept.forget();
         Err(rpc("Committed events", format!("not one for every epoch before {next}: ask again")))
@@ -126,7 +126,8 @@ impl Chain {
     pub async fn committed_funding(&self) -> Result<Places, Error> {
         let mut kept = self.remembered().await?;
         let fresh = self.fresh(&mut kept).await?;
-        let fresh = fresh.iter().flat_map(|found| &found.funding).map(history::place).collect();
+        let fresh = fresh.iter().flat_map(|found| &found.commitment.funding);
+        let fresh = fresh.map(history::place).collect();
         Ok(Places { settled: Arc::clone(&kept.state.funding), fresh })
     }
 
@@ -138,14 +139,24 @@ impl Chain {
         &self,
         epoch: EpochId,
     ) -> Result<Option<IEpochLedger::Commitment>, Error> {
+        Ok(self.committed(epoch).await?.map(|found| found.commitment))
+    }
+
+    /// The same, with what the ledger found when it was made.
+    ///
+    /// # Errors
+    /// When the event does not match, or the node does not answer.
+    pub async fn committed(
+        &self,
+        epoch: EpochId,
+    ) -> Result<Option<IEpochLedger::Committed>, Error> {
         let hash = self.ledger().commitmentHash(epoch.0).call().await;
         let hash = hash.map_err(|error| rpc("commitmentHash", error))?;
         if hash.is_zero() {
             return Ok(None);
         }
-        let is_it = |found: &IEpochLedger::Commitment| {
-            found.epoch == epoch.0 && keccak256(found.abi_encode()) == hash
-        };
+        let is_it =
+            |found: &IEpochLedger::Committed| found.epoch == epoch.0 && record_hash(found) == hash;
         let mut kept = self.remembered().await?;
         if let Some(found) = kept.state.by_epoch.get(&epoch.0).filter(|found| is_it(found)) {
             return Ok(Some(found.as_ref().clone()));
@@ -156,6 +167,43 @@ impl Chain {
         }
         kept.forget();
         Err(Error::mismatch(epoch, "no Committed event hashes to the ledger's hash"))
+    }
+
+    /// What the court is brought of an epoch's commitment and of the one before it.
+    ///
+    /// # Errors
+    /// When the epoch is not committed, an event does not match, or the node does not answer.
+    pub async fn books(&self, epoch: EpochId) -> Result<Books, Error> {
+        let missing = || Error::waiting(epoch, "it is not committed");
+        let here = self.committed(epoch).await?.ok_or_else(missing)?;
+        let before = match epoch.previous().filter(|before| *before >= self.deployment.first_epoch)
+        {
+            Some(before) => Some(self.committed(before).await?.ok_or_else(missing)?),
+            None => None,
+        };
+        Ok(record::books(&here, before.as_ref()))
+    }
+
+    /// Whether both endpoints hold the commitment with this `hash` (keccak of its encoding) as the epoch's in a finalized
+    /// block.
+    ///
+    /// # Errors
+    /// When an endpoint holds another one, or does not answer.
+    pub async fn committed_finally(&self, epoch: EpochId, hash: B256) -> Result<bool, Error> {
+        let mut kept = self.remembered().await?;
+        let Some(found) = kept.state.by_epoch.get(&epoch.0) else { return Ok(false) };
+        let told = keccak256(found.commitment.abi_encode());
+        let held = match told == hash {
+            true => self.holds_finally(epoch, record_hash(found)).await,
+            false => {
+                let what = format!("the ledger tells of commitment {told}, ours is {hash}");
+                Err(Error::mismatch(epoch, what))
+            }
+        };
+        if held.is_err() {
+            kept.forget();
+        }
+        held
     }
 
     /// The epoch's commitment in a block that is final at both endpoints, and the paying one before it: that decides
@@ -177,22 +225,21 @@ impl Chain {
         kept: &Commitments,
         epoch: EpochId,
     ) -> Result<Option<Committed>, Error> {
-        let Some(commitment) = kept.by_epoch.get(&epoch.0) else { return Ok(None) };
+        let Some(own) = kept.by_epoch.get(&epoch.0) else { return Ok(None) };
+        let commitment = own.commitment.clone();
         let last = kept.by_epoch.last_key_value().map_or(epoch.0, |(last, _)| *last);
         if !kept.whole(&[], self.deployment.first_epoch, EpochId(last).next()) {
             return Err(rpc("Committed events", "an epoch is missing among them: ask again"));
         }
         for (number, found) in kept.by_epoch.range(..=epoch.0).rev() {
-            let hash = keccak256(found.abi_encode());
-            if !self.committed_finally(EpochId(*number), hash).await? {
+            if !self.holds_finally(EpochId(*number), record_hash(found)).await? {
                 return Ok(None);
             }
-            if *number != epoch.0 && !found.batches.is_empty() {
-                let (commitment, paying) = (commitment.as_ref().clone(), found.as_ref().clone());
-                return Ok(Some(Committed { commitment, paying: Some(paying) }));
+            if *number != epoch.0 && !found.commitment.batches.is_empty() {
+                return Ok(Some(Committed { commitment, paying: Some(found.commitment.clone()) }));
             }
         }
-        Ok(Some(Committed { commitment: commitment.as_ref().clone(), paying: None }))
+        Ok(Some(Committed { commitment, paying: None }))
     }
 
     /// Transactions by which batches of an epoch were proven, in blocks that are final at both endpoints, which tell the
@@ -230,8 +277,7 @@ impl Chain {
         batches.dedup();
         let mut sats = 0_u64;
         for (epoch, batch) in batches.into_iter().filter(|(_, batch)| *batch != ROOT_BATCH) {
-            let of_epoch = self.ledger().batchesOf(epoch).call().await;
-            let of_epoch = of_epoch.map_err(|error| rpc("batchesOf", error))?;
+            let of_epoch = self.commitment(EpochId(epoch)).await?.unwrap_or_default().batches;
             let total = of_epoch.get(usize::from(batch)).map_or(0, |batch| batch.total);
             sats = sats.saturating_add(total);
         }

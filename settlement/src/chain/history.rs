@@ -33,7 +33,7 @@ pub(super) struct Prefix<S> {
 /// Commitments of final blocks, from the first epoch on without a hole.
 #[derive(Debug, Default)]
 pub(super) struct Commitments {
-    pub(super) by_epoch: BTreeMap<u32, Arc<IEpochLedger::Commitment>>,
+    pub(super) by_epoch: BTreeMap<u32, Arc<IEpochLedger::Committed>>,
     pub(super) funding: Arc<BTreeSet<OutPoint>>,
 }
 
@@ -91,9 +91,8 @@ pub(super) trait Fold<E> {
 
 impl Fold<IEpochLedger::Committed> for Commitments {
     fn take(&mut self, event: IEpochLedger::Committed) {
-        let commitment = event.commitment;
-        Arc::make_mut(&mut self.funding).extend(commitment.funding.iter().map(place));
-        self.by_epoch.insert(commitment.epoch, Arc::new(commitment));
+        Arc::make_mut(&mut self.funding).extend(event.commitment.funding.iter().map(place));
+        self.by_epoch.insert(event.epoch, Arc::new(event));
     }
 }
 
@@ -133,7 +132,7 @@ impl Commitments {
     /// Whether there is one for every epoch of `first..next`, the last few of them in `fresh`.
     pub(super) fn whole(
         &self,
-        fresh: &[IEpochLedger::Commitment],
+        fresh: &[IEpochLedger::Committed],
         first: EpochId,
         next: EpochId,
     ) -> bool {

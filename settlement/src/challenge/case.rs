@@ -24,6 +24,7 @@ pub(super) struct Case {
     pub(super) epoch: EpochId,
     pub(super) world: World,
     pub(super) commitment: Commitment,
+    pub(super) books: court::Books,
     pub(super) report: Bytes,
     pub(super) theirs: Tree,
     pub(super) before: Tree,
@@ -77,6 +78,7 @@ impl Case {
             }
             let call = court::wrongShareCall {
                 epoch: self.epoch.0,
+                books: self.books.clone(),
                 series,
                 report: self.report.clone(),
                 leaf: opening.clone(),
@@ -113,6 +115,7 @@ impl Case {
         }
         let call = court::wrongDueCall {
             epoch: self.epoch.0,
+            books: self.books.clone(),
             leaf: opening.clone(),
             before: self.before(leaf.account),
         };
@@ -148,6 +151,7 @@ impl Case {
         }
         let call = court::badOutputCall {
             epoch: self.epoch.0,
+            books: self.books.clone(),
             leaf: opening.clone(),
             before: self.before(leaf.account),
             outputs,
@@ -178,7 +182,12 @@ impl Case {
             (false, false) => crossed,
         };
         let Some(right) = other.and_then(|place| self.theirs.opening(place)) else { return };
-        let call = court::disorderCall { epoch: self.epoch.0, left: opening.clone(), right };
+        let call = court::disorderCall {
+            epoch: self.epoch.0,
+            here: self.books.here.clone(),
+            left: opening.clone(),
+            right,
+        };
         charges.push(Charge {
             fault: "disorder",
             why: format!("the leaf of {} may not stand where it does", leaf.account),
@@ -191,6 +200,7 @@ impl Case {
         for entry in &ours.acc {
             let call = court::omittedCall {
                 epoch: self.epoch.0,
+                books: self.books.clone(),
                 account: ours.account,
                 series: entry.series.0,
                 report: self.report.clone(),

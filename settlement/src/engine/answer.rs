@@ -13,7 +13,6 @@ use tracing::{info, warn};
 
 use super::Engine;
 use crate::{
-    chain::rpc,
     court::{self, Bond, Demand},
     encode::root_of,
     error::Error,
@@ -148,13 +147,15 @@ impl Engine {
             Some(before) if before >= first => self.tree(before).await?.about(account),
             _ => Vec::new(),
         };
-        let call = ILedgerCourt::answerCall { account, epoch: epoch.0, here, before };
+        let books = self.chain.books(epoch).await?;
+        let call = ILedgerCourt::answerCall { account, epoch: epoch.0, books, here, before };
         let calldata = call.abi_encode().into();
         let state = Answered::Answering;
         self.store.put_answer(account, epoch, demand.since, state, Some(&calldata)).await?;
         self.halts.at(HaltPoint::AnswerSaved).await;
         let court = ILedgerCourt::new(self.chain.deployment.ledger_court, self.chain.writer());
-        evm::land("answer", court.answer(account, epoch.0, call.here, call.before)).await?;
+        let answer = court.answer(account, epoch.0, call.books, call.here, call.before);
+        evm::land("answer", answer).await?;
         self.halts.at(HaltPoint::AnswerLanded).await;
         Ok(())
     }
@@ -166,8 +167,7 @@ impl Engine {
         }
         let leaves = self.store.leaves(epoch).await?;
         let ours = root_of(&leaves).map_err(crate::allocate::AllocateError::Encode)?;
-        let theirs = self.chain.ledger().rootOf(epoch.0).call().await;
-        let theirs = theirs.map_err(|error| rpc("rootOf", error))?;
+        let theirs = self.chain.commitment(epoch).await?.unwrap_or_default().root;
         if ours.hash != theirs.hash {
             let what =
                 format!("a demand asks for the tree of {}, ours is {}", theirs.hash, ours.hash);

@@ -62,7 +62,7 @@ contract CourtGasTest is GasTable, CourtFixture {
     function _challenge(uint32 e, uint16 series, address account, string memory name) private {
         ILedgerCourt.Opening memory now_ = leafOf(e, account);
         ILedgerCourt.Opening[] memory before = evidence(e - 1, account);
-        court.wrongShare(e, series, reportBytes[e], now_, before);
+        court.wrongShare(e, books(e), series, reportBytes[e], now_, before);
         record(name);
     }
 

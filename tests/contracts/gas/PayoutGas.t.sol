@@ -23,12 +23,13 @@ contract PayoutGasTest is GasTable, LedgerFixture {
 
     function test_gas() public {
         IEpochLedger.Proof memory proof = _next(70_000);
-        _ledger.provePayout(70_000, 0, proof);
+        _ledger.provePayout(70_000, 0, paying(70_000), proof);
         record("payout200FirstEver");
         proof = _next(70_001);
-        _ledger.provePayout(70_001, 0, proof);
+        _ledger.provePayout(70_001, 0, paying(70_001), proof);
         record("payout200Floor"); // 40 gas a byte that is not zero, 10 one that is, whatever is computed (EIP-7623)
-        bytes memory data = abi.encodeCall(IEpochLedger.provePayout, (70_002, 0, _next(70_002)));
+        proof = _next(70_002);
+        bytes memory data = abi.encodeCall(IEpochLedger.provePayout, (70_002, 0, paying(70_002), proof));
         uint256 used = new Meter().measure(address(_ledger), data) + 21_000;
         for (uint256 i = 0; i < data.length; ++i) {
             used += data[i] == 0 ? 4 : 16;

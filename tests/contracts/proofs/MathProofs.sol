@@ -122,7 +122,9 @@ contract MathProofs {
     function _due(Case memory c) private pure returns (DueRule.Due memory) {
         vm.assume(c.since <= c.epoch && c.epoch != 0);
         IPayoutRegistry.Entry memory entry = IPayoutRegistry.Entry(1, c.minimum, c.dust, c.script);
-        return DueRule.due(c.epoch, c.credited, c.paid, c.since, entry, IEpochLedger.Terms(1, c.minPay, c.defer, 0));
+        IEpochLedger.Record memory terms;
+        (terms.minPay, terms.defer) = (c.minPay, c.defer);
+        return DueRule.due(c.epoch, c.credited, c.paid, c.since, entry, terms);
     }
 
     function _owed(Case memory c) private pure returns (uint256) {

@@ -10,11 +10,12 @@ import {ISeriesRegistry} from "../../../contracts/interfaces/ISeriesRegistry.sol
 import {ITwabToken} from "../../../contracts/interfaces/ITwabToken.sol";
 import {Bitcoin} from "./Bitcoin.sol";
 import {Fixture} from "./Fixture.sol";
+import {Records} from "./Records.sol";
 
 /// @title CourtFixture
 /// @notice The deployed system with two series, holders, LPs and a bond; and an honest operator who allocates, written
 /// from docs/LEDGER.md apart from the contracts. A test changes what it allocated before it is committed.
-abstract contract CourtFixture is Fixture {
+abstract contract CourtFixture is Fixture, Records {
     /// @dev one epoch as the operator would commit it
     struct Plan {
         uint32 epoch;
@@ -276,6 +277,7 @@ abstract contract CourtFixture is Fixture {
         }
         vm.prank(operator);
         sys.epochLedger.commit(c);
+        note(c);
         for (uint256 i = 0; i < p.leaves.length; ++i) {
             _leaves[p.epoch].push(p.leaves[i]);
         }

@@ -306,7 +306,7 @@ contract SystemHandler is CourtFixture {
         ++lies;
         ILedgerCourt.Opening memory leaf = opening(epoch, i);
         vm.prank(WATCHER);
-        try court.wrongShare(epoch, 1, reportBytes[epoch], leaf, before) {
+        try court.wrongShare(epoch, books(epoch), 1, reportBytes[epoch], leaf, before) {
             ++upheld;
             ++done[names[16]];
         } catch {}
@@ -319,11 +319,11 @@ contract SystemHandler is CourtFixture {
         bool own = here.length == 1 && here[0].leaf.account == account;
         for (uint16 s = 1; s <= 2; ++s) {
             bytes memory data = own
-                ? abi.encodeCall(ILedgerCourt.wrongShare, (epoch, s, r, here[0], before))
-                : abi.encodeCall(ILedgerCourt.omitted, (epoch, account, s, r, here, before));
+                ? abi.encodeCall(ILedgerCourt.wrongShare, (epoch, books(epoch), s, r, here[0], before))
+                : abi.encodeCall(ILedgerCourt.omitted, (epoch, books(epoch), account, s, r, here, before));
             _noFault(data);
         }
-        if (own) _noFault(abi.encodeCall(ILedgerCourt.wrongDue, (epoch, here[0], before)));
+        if (own) _noFault(abi.encodeCall(ILedgerCourt.wrongDue, (epoch, books(epoch), here[0], before)));
     }
 
     function _noFault(bytes memory data) private {

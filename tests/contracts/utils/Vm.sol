@@ -27,6 +27,7 @@ interface Vm {
     }
 
     function warp(uint256 time) external;
+    function expectCall(address callee, bytes calldata data, uint64 count) external;
     function roll(uint256 number) external;
     function setBlockhash(uint256 number, bytes32 hash) external;
     function cool(address account) external;

@@ -86,7 +86,7 @@ impl Audit {
             return Err(format!("epoch {epoch} owes less than this world's threshold"));
         }
         self.sums()?;
-        let root = world.ledger().rootOf(epoch).call().await.unwrap();
+        let root = world.root(epoch).await;
         let ours = self.root();
         if (root.hash, root.accSum, root.paidSum) != ours {
             return Err(format!(

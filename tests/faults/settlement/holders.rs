@@ -70,7 +70,7 @@ fn correction(lines: &[Value]) -> Option<Value> {
 /// Both tell everybody with a leaf in `last` the same, those of `corrected` that they were corrected (and which way), and
 /// all of it adds up to the root.
 pub async fn told_alike(world: &World, fault: u32, last: u32, corrected: &[(Address, &str)]) {
-    let root = world.ledger().rootOf(last).call().await.unwrap();
+    let root = world.root(last).await;
     let config = world.config.to_str().unwrap();
     let tree = world.cli(&["dry-run", "--config", config, "--epoch", &last.to_string()]);
     let tree: Value = serde_json::from_str(&tree).unwrap();

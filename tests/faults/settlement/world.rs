@@ -270,6 +270,14 @@ impl World {
         IEpochLedger::new(self.net.deployment.epoch_ledger, self.net.evm.reader().unwrap())
     }
 
+    /// The epoch's committed root.
+    pub async fn root(&self, epoch: u32) -> IEpochLedger::Root {
+        let (ledger, from) = (self.net.deployment.epoch_ledger, self.net.deployment.block);
+        let reader = self.net.evm.reader().unwrap();
+        let found = evm::record::committed(&reader, ledger, from, epoch).await.unwrap();
+        found.unwrap().commitment.root
+    }
+
     /// What `settlement status` says of an epoch.
     pub fn status(&self, epoch: u32) -> Value {
         let config = self.config.to_str().unwrap();

@@ -37,7 +37,11 @@ impl Payday {
             self.net.deployment.epoch_ledger,
             self.net.evm.as_key(DevKey::Relayer)?,
         );
-        evm::land("provePayout", ledger.provePayout(epoch, 0, proof)).await?;
+        let (address, from) = (self.net.deployment.epoch_ledger, self.net.deployment.block);
+        let committed =
+            evm::record::committed(&self.net.evm.reader()?, address, from, epoch).await?;
+        let paying = evm::record::paying(&committed.unwrap());
+        evm::land("provePayout", ledger.provePayout(epoch, 0, paying, proof)).await?;
         Ok(())
     }
 }

@@ -125,6 +125,16 @@ pub async fn payout_transaction(world: &World, epoch: EpochId) -> Result<Value> 
     Ok(transaction)
 }
 
+/// The epoch's commitment.
+///
+/// # Errors
+/// When there is none, or a node does not answer.
+pub async fn commitment(world: &World, epoch: EpochId) -> Result<IEpochLedger::Commitment> {
+    let (ledger, from) = (world.deployment.epoch_ledger, world.deployment.block);
+    let found = evm::record::committed(&world.evm.reader()?, ledger, from, epoch.0).await?;
+    Ok(found.ok_or_else(|| eyre!("epoch {epoch} is not committed"))?.commitment)
+}
+
 async fn events<E: alloy::sol_types::SolEvent>(world: &World, address: Address) -> Result<Vec<E>> {
     let reader = world.evm.reader()?;
     let tip = evm::block_at(&reader, evm::Finality::Latest).await?.number;

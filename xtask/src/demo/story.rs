@@ -185,10 +185,10 @@ pub(super) async fn wait_for_report(world: &World, epoch: EpochId) -> Result<()>
 async fn wait_for_proof(world: &World, epoch: EpochId) -> Result<String> {
     let ledger = IEpochLedger::new(world.deployment.epoch_ledger, world.evm.reader()?);
     world.wait_until("the commit", async || Ok(ledger.nextEpoch().call().await? > epoch.0)).await?;
-    let root = ledger.rootOf(epoch.0).call().await?;
-    say::done(&format!("settlement commits root {} before anything is signed", root.hash));
-    let batches = ledger.batchesOf(epoch.0).call().await?;
-    ensure!(!batches.is_empty(), "nothing is due in epoch {epoch}");
+    let committed = checks::commitment(world, epoch).await?;
+    let root = committed.root.hash;
+    say::done(&format!("settlement commits root {root} before anything is signed"));
+    ensure!(!committed.batches.is_empty(), "nothing is due in epoch {epoch}");
     let rival = tokio::sync::OnceCell::new();
     world
         .wait_until("the plan", async || {

@@ -317,7 +317,7 @@ async fn wait_for_epoch(world: &World, epoch: EpochId) -> Result<()> {
             Ok(ledger.isProven(epoch.0).block(finalized).call().await.unwrap_or_default())
         })
         .await?;
-    let batches = ledger.batchesOf(epoch.0).call().await?;
+    let batches = checks::commitment(world, epoch).await?.batches;
     ensure!(!batches.is_empty(), "nothing was due in epoch {epoch}");
     let total: u64 = batches.iter().map(|batch| batch.total).sum();
     say::done(&format!("epoch {epoch} is committed, paid ({total} sat) and proven"));

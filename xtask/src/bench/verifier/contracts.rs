@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use alloy::{
     primitives::{Address, B256, Bytes, U256, aliases::U96, hex, keccak256},
-    sol_types::{SolCall, SolEvent, SolValue},
+    sol_types::{SolCall, SolEvent},
 };
 use evm::bindings::{
     IBitcoinRelay, IBuybackPool, IEpochLedger, IExitQueue, IFleetOracle, IPayoutRegistry,
@@ -143,10 +143,9 @@ impl Chain {
     }
 
     /// What the ledger stores of a commitment.
-    pub(super) fn committed(&mut self, ledger: Address, commitment: &IEpochLedger::Commitment) {
-        let epoch = commitment.epoch;
-        self.returns(ledger, &IEpochLedger::rootOfCall { epoch }, &commitment.root);
-        let hash = keccak256(commitment.abi_encode());
+    pub(super) fn committed(&mut self, ledger: Address, event: &IEpochLedger::Committed) {
+        let epoch = event.epoch;
+        let hash = evm::record::record_hash(event);
         self.returns(ledger, &IEpochLedger::commitmentHashCall { epoch }, &hash);
     }
 

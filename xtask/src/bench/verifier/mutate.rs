@@ -228,11 +228,10 @@ fn transaction(answer: &Value, rng: &mut Rng) -> Option<(Value, String)> {
 
 /// One bit of a word that a contract returned, for the calls whose every word counts.
 fn returned(params: &Value, answer: &Value, rng: &mut Rng) -> Option<(Value, String)> {
-    const COUNT: [[u8; 4]; 9] = [
+    const COUNT: [[u8; 4]; 8] = [
         ITwabToken::totalSupplyCall::SELECTOR,
         ITwabToken::balanceSecondsCall::SELECTOR,
         ITwabToken::totalBalanceSecondsCall::SELECTOR,
-        IEpochLedger::rootOfCall::SELECTOR,
         IEpochLedger::commitmentHashCall::SELECTOR,
         IEpochLedger::batonCall::SELECTOR,
         IEpochLedger::confirmationsCall::SELECTOR,

@@ -99,6 +99,8 @@ pub(super) struct Story {
     receipts: Vec<(OutPoint, u64)>,
     baton: (OutPoint, u64),
     pub(super) proofs: Vec<Proof>,
+    /// Newest epoch with batches.
+    last_paying: u32,
     journal: domain::journal::Head,
     pub(super) lines_of_journal: String,
 }
@@ -227,6 +229,7 @@ impl Story {
             receipts: Vec::new(),
             baton: (OutPoint::new(first, 0), 9_000_000),
             proofs: Vec::new(),
+            last_paying: 0,
             journal: domain::journal::Head::default(),
             lines_of_journal: String::new(),
         }

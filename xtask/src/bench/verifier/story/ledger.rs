@@ -112,9 +112,15 @@ impl Story {
             batches: batches.iter().map(batch).collect(),
         };
         let ledger = self.deployment.epoch_ledger;
-        self.evm.committed(ledger, &commitment);
+        let delay = time.saturating_sub((u64::from(epoch) + 1) * 28_800).div_ceil(60) as u32;
+        let event =
+            IEpochLedger::Committed { epoch, commitment, lastPaying: self.last_paying, delay };
+        if !batches.is_empty() {
+            self.last_paying = epoch;
+        }
+        self.evm.committed(ledger, &event);
         let tx = keccak256([b"commit", &epoch.to_be_bytes()[..]].concat());
-        self.evm.emit(time, ledger, &IEpochLedger::Committed { epoch, commitment }, tx);
+        self.evm.emit(time, ledger, &event, tx);
     }
 
     /// Pays the batches from the baton and every receipt that is left.
