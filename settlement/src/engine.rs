@@ -275,7 +275,7 @@ impl<R: Rim> Engine<R> {
     /// Takes one step; `false` if there is nothing to do now.
     async fn advance(&self, epoch: EpochId) -> Result<bool, Error> {
         let Some(state) = self.store.state(epoch).await? else { return Ok(false) };
-        let before = state.name();
+        let (before, began) = (state.name(), self.node.elapsed());
         let moved = match state {
             State::Snapshot(at) => self.allocate(epoch, at).await?,
             State::Allocated(intent) => self.commit(epoch, intent).await?,
@@ -287,7 +287,8 @@ impl<R: Rim> Engine<R> {
             State::Proven(_) | State::Closed(_) => false,
         };
         if moved && let Some(phase) = self.store.phase(epoch).await? {
-            info!(epoch = epoch.0, from = before, "{phase}");
+            let took = self.node.elapsed().saturating_sub(began);
+            info!(epoch = epoch.0, from = before, ?took, "{phase}");
         }
         Ok(moved)
     }

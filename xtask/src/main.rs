@@ -38,7 +38,7 @@ enum Command {
     },
     /// Measures one area and prints one line a target.
     Bench {
-        /// crash or verifier.
+        /// crash, settlement or verifier.
         area: String,
         /// Repeats a simulation.
         #[arg(long, default_value_t = 4)]
@@ -46,6 +46,9 @@ enum Command {
         /// Epochs to simulate.
         #[arg(long, default_value_t = 1_000_000)]
         epochs: u64,
+        /// Log level, on stderr; logging costs time.
+        #[arg(long, default_value = "off")]
+        log: String,
     },
 }
 
@@ -63,20 +66,26 @@ async fn main() -> ExitCode {
 async fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Up { once, dir, port, story, log } => {
-            tracing_subscriber::fmt()
-                .with_env_filter(tracing_subscriber::EnvFilter::try_new(&log)?)
-                .with_writer(std::io::stderr)
-                .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-                .init();
+            log_to_stderr(&log)?;
             let dir = dir.unwrap_or_else(|| paths::root().join(".demo"));
             let stop = CancellationToken::new();
             tokio::spawn(stop_on_signal(stop.clone()));
             demo::up(&demo::Options { once, dir, port, story }, stop).await
         }
-        Command::Bench { area, seed, epochs } => {
+        Command::Bench { area, seed, epochs, log } => {
+            log_to_stderr(&log)?;
             tokio::task::spawn_blocking(move || bench::run(&area, seed, epochs)).await?
         }
     }
+}
+
+fn log_to_stderr(level: &str) -> Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_new(level)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    Ok(())
 }
 
 async fn stop_on_signal(stop: CancellationToken) {

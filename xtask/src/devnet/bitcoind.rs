@@ -36,7 +36,8 @@ impl Bitcoind {
     }
 
     /// Starts a node with the mempool of clusters (Bitcoin Core 31; it has no wallet) and has `self` connect to it: what
-    /// one of them is told, the other hears at once. Its clock stands at `time`.
+    /// one of them is told, the other hears at once. Its clock stands ten years after `time`, so that no block is too new
+    /// for it, however far `self` is set.
     ///
     /// # Errors
     /// When it was not built (the message says how), or the two do not meet.
@@ -44,7 +45,8 @@ impl Bitcoind {
         let peers = ports::free_from(first_port.saturating_add(150))?;
         let mut command = Command::new(paths::cluster_bitcoind()?);
         command.arg(format!("-bind=127.0.0.1:{peers}")).arg("-whitelist=noban@127.0.0.1");
-        command.args(["-listenonion=0", "-dnsseed=0", "-fixedseeds=0"]);
+        command.args(["-listenonion=0", "-dnsseed=0", "-fixedseeds=0", "-maxtipage=1000000000"]);
+        let time = time.saturating_add(10 * 365 * 86_400);
         let peer = Self::launch(command, dir, "bitcoin-cluster", first_port, time).await?;
         self.call("addnode", json!([format!("127.0.0.1:{peers}"), "add"])).await?;
         let height = self.height().await?;

@@ -1,6 +1,7 @@
 //! The signers' rules and signatures over the simulated chain, and what each has on its disk.
 
-use bitcoin::{OutPoint, Psbt};
+use alloy::primitives::B256;
+use bitcoin::{OutPoint, Psbt, Txid, bip32::Xpriv};
 use settlement::{
     encode::ROOT_BATCH,
     protocol::Request,
@@ -10,7 +11,7 @@ use settlement::{
         check::{Facts, Limits, check},
         sign_with,
     },
-    vault::GENESIS_BATON,
+    vault::{GENESIS_BATON, Vault},
 };
 
 use super::rim::Shared;
@@ -30,24 +31,12 @@ impl Signers for Shared {
         if self.0.borrow().no_signers {
             return Err("refused: this signer is kept back".into());
         }
-        let asked = psbt::from_hex(&request.psbt).map_err(|error| error.to_string())?;
-        let chunks = request.chunk_outputs().map_err(|chunk| format!("bad chunk {chunk}"))?;
         let facts = self.facts(signer, request)?;
         let vault = self.0.borrow().vault.clone();
-        let approved = check(&vault, &LIMITS, &facts, request.batch, &chunks, &asked);
-        let mut own = approved.map_err(|broken| format!("refused: {broken}"))?.psbt;
-        {
-            // on the signer's disk before the signature leaves
-            let mut sim = self.0.borrow_mut();
-            let store = &mut sim.signers[signer];
-            store.roots.insert(request.epoch, facts.commitment.root.hash);
-            let txid = asked.unsigned_tx.compute_txid();
-            let signed = store.signed.entry((request.epoch, request.batch)).or_default();
-            if !signed.contains(&txid) {
-                signed.push(txid);
-            }
-        }
-        let key = self.0.borrow().signers[signer].key;
+        let mut own = approved(&vault, &facts, request)?;
+        // on the signer's disk before the signature leaves
+        self.keep(signer, request, facts.commitment.root.hash, own.unsigned_tx.compute_txid());
+        let key = self.key(signer);
         sign_with(&key, &mut own).map_err(|error| error.to_string())?;
         // it may die now, or its answer may be lost
         self.step("signer's answer").await.map_err(|error| error.to_string())?;
@@ -55,9 +44,40 @@ impl Signers for Shared {
     }
 }
 
+/// The transaction that the signer's rules let through.
+pub(in crate::bench) fn approved(
+    vault: &Vault,
+    facts: &Facts,
+    request: &Request,
+) -> Result<Psbt, String> {
+    let asked = psbt::from_hex(&request.psbt).map_err(|error| error.to_string())?;
+    let chunks = request.chunk_outputs().map_err(|chunk| format!("bad chunk {chunk}"))?;
+    let approved = check(vault, &LIMITS, facts, request.batch, &chunks, &asked);
+    Ok(approved.map_err(|broken| format!("refused: {broken}"))?.psbt)
+}
+
 impl Shared {
+    pub(in crate::bench) fn key(&self, signer: usize) -> Xpriv {
+        self.0.borrow().signers[signer].key
+    }
+
+    /// Puts what is about to be signed on the signer's disk.
+    pub(in crate::bench) fn keep(&self, signer: usize, request: &Request, root: B256, txid: Txid) {
+        let mut sim = self.0.borrow_mut();
+        let store = &mut sim.signers[signer];
+        store.roots.insert(request.epoch, root);
+        let signed = store.signed.entry((request.epoch, request.batch)).or_default();
+        if !signed.contains(&txid) {
+            signed.push(txid);
+        }
+    }
+
     /// What the signer finds on chain and in its own store.
-    fn facts(&self, signer: usize, request: &Request) -> Result<Facts, String> {
+    pub(in crate::bench) fn facts(
+        &self,
+        signer: usize,
+        request: &Request,
+    ) -> Result<Facts, String> {
         let sim = self.0.borrow();
         let (ledger, store) = (&sim.ledger, &sim.signers[signer]);
         let (epoch, at) = (request.epoch, ledger.finalized().number);

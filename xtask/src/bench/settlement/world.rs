@@ -25,7 +25,7 @@ use settlement::{
     protocol::Request,
     psbt,
     rim::{Rim, Signers},
-    signer::store::SignerStore,
+    signer::{sign_with, store::SignerStore},
     store::Store,
     treasury::Treasury,
     vault::{GENESIS_BATON, Keychain},
@@ -35,7 +35,7 @@ use super::super::crash::{
     ledger::{Earned, Ledger},
     rim::Shared,
     settings::config,
-    signers::LIMITS,
+    signers::{LIMITS, approved},
     sim::{Keys, Sim},
 };
 use crate::devnet::Bitcoind;
@@ -55,24 +55,32 @@ impl Rim for Measured {
 #[derive(Debug)]
 pub(super) struct Recorded {
     rules: Shared,
-    stores: Vec<SignerStore>,
+    /// A signer takes one request after the other, in the order in which they come.
+    stores: Vec<tokio::sync::Mutex<SignerStore>>,
 }
 
 impl Signers for Recorded {
     async fn ask(&self, signer: usize, request: &Request) -> Result<Psbt, String> {
-        let store = self.stores.get(signer).ok_or("no such signer")?;
-        let answer = self.rules.ask(signer, request).await?;
-        let (txid, spends) =
-            (answer.unsigned_tx.compute_txid(), answer.unsigned_tx.input[0].previous_output);
-        let root = keccak256(request.epoch.to_be_bytes());
-        let (epoch, batch) = (request.epoch, request.batch);
-        let spent = |psbt: &Psbt| psbt.unsigned_tx.output.iter().map(|o| o.value.to_sat()).sum();
-        let (sats, now) = (spent(&answer), self.rules.0.borrow().ledger.time);
+        let store = self.stores.get(signer).ok_or("no such signer")?.lock().await;
+        let facts = self.rules.facts(signer, request)?;
+        let (vault, key) = (self.rules.0.borrow().vault.clone(), self.rules.key(signer));
+        let (root, asked) = (facts.commitment.root.hash, request.clone());
+        // each on a thread of its own, as each is a process of its own in service; over the socket it goes as hex
+        let own = tokio::task::spawn_blocking(move || {
+            let mut own = approved(&vault, &facts, &asked)?;
+            sign_with(&key, &mut own).map_err(|error| error.to_string())?;
+            psbt::from_hex(&psbt::to_hex(&own)).map_err(|error| error.to_string())
+        });
+        let own = own.await.map_err(|error| error.to_string())??;
+        let tx = &own.unsigned_tx;
+        let (txid, spends) = (tx.compute_txid(), tx.input[0].previous_output);
+        let sats = tx.output.iter().map(|output| output.value.to_sat()).sum();
+        let (epoch, batch, now) = (request.epoch, request.batch, self.rules.0.borrow().ledger.time);
         let kept =
             store.record_spend(&LIMITS, epoch, batch, txid, root, spends, sats, 0, now).await;
         kept.map_err(|error| error.to_string())?;
-        // over the socket it goes as hex
-        psbt::from_hex(&psbt::to_hex(&answer)).map_err(|error| error.to_string())
+        self.rules.keep(signer, request, root, txid);
+        Ok(own)
     }
 }
 
@@ -113,7 +121,7 @@ impl Bench {
         for name in ["a", "b", "c"] {
             let folder = dir.join(format!("signer-{name}"));
             std::fs::create_dir_all(&folder)?;
-            stores.push(SignerStore::open(&folder).await?);
+            stores.push(tokio::sync::Mutex::new(SignerStore::open(&folder).await?));
         }
         let signers = Recorded { rules: shared.clone(), stores };
         let mut settings = config(90_000);
