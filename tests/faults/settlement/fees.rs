@@ -115,6 +115,7 @@ async fn a_payout_that_blocks_leave_out_is_raised_and_wins() {
     world.until_proven(epoch, &process).await;
     assert_eq!(world.payouts(epoch).await[0].input[0].previous_output.txid, paid.compute_txid());
     check_paid_once(&world, epoch, 2).await;
+    super::holders::money_is_right(&world).await;
 }
 
 async fn gauges(url: &str) -> std::collections::BTreeMap<String, i64> {
@@ -149,6 +150,7 @@ async fn the_first_variant_wins_though_a_dearer_one_was_sent() {
     let epoch = world.earn(POT).await;
     world.until_proven(epoch, &process).await;
     check_paid_once(&world, epoch, 2).await;
+    super::holders::money_is_right(&world).await;
 }
 
 /// A reorg exchanges the winner after the next epoch was planned on its baton: the next one moves to the other baton.

@@ -32,6 +32,18 @@ pub async fn verify(world: &World, more: &[&str]) -> (bool, Value) {
     (output.status.success(), told)
 }
 
+/// Roots, payouts, their place in Bitcoin and the sums are what the verifier computes from the two chains.
+pub async fn money_is_right(world: &World) {
+    // what has just been proven becomes final
+    world.net.evm.mine(3).await.unwrap();
+    let (_, told) = verify(world, &[]).await;
+    let verdicts = told["report"]["verdicts"].as_array().unwrap();
+    for check in [6, 7, 8, 9] {
+        let verdict = verdicts.iter().find(|verdict| verdict["check"] == check).unwrap();
+        assert_eq!(verdict["outcome"], "passed", "{verdict}");
+    }
+}
+
 fn number(value: &Value) -> u128 {
     value.as_str().unwrap_or("0").parse().unwrap()
 }
