@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256, I256};
 use domain::{EpochId, SeriesId};
-use evm::{BlockRef, bindings::ILedgerCourt, decoded, logs_between};
+use evm::{BlockRef, bindings::ILedgerCourt, decoded, fault_name, logs_between};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
@@ -97,7 +97,7 @@ fn of_events(
     changes: &[(ILedgerCourt::Corrected, (B256, u64))],
 ) -> Result<Rulings, Error> {
     let ruling = |event: &ILedgerCourt::Upheld, tx: B256| Ruling {
-        fault: name(event.fault),
+        fault: fault_name(event.fault),
         fault_epoch: event.epoch,
         court_tx: tx,
     };
@@ -121,20 +121,6 @@ fn of_events(
 
 fn differ(epoch: EpochId) -> Error {
     Error::mismatch(epoch, "the court's events do not add up to its corrections")
-}
-
-const fn name(fault: ILedgerCourt::Fault) -> &'static str {
-    match fault {
-        ILedgerCourt::Fault::WrongShare => "wrongShare",
-        ILedgerCourt::Fault::WrongDue => "wrongDue",
-        ILedgerCourt::Fault::Omitted => "omitted",
-        ILedgerCourt::Fault::BadOutput => "badOutput",
-        ILedgerCourt::Fault::Disorder => "disorder",
-        ILedgerCourt::Fault::Unpaid => "unpaid",
-        ILedgerCourt::Fault::LateCommit => "lateCommit",
-        ILedgerCourt::Fault::Silence => "silence",
-        ILedgerCourt::Fault::__Invalid => "unknown",
-    }
 }
 
 impl Rulings {

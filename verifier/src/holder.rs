@@ -252,18 +252,7 @@ fn upheld(history: &History, account: Address, epoch: u32) -> Vec<Ruling> {
 }
 
 fn ruling(at: &At<ILedgerCourt::Upheld>) -> Ruling {
-    use ILedgerCourt::Fault;
-    let fault = match at.event.fault {
-        Fault::WrongShare => "wrongShare",
-        Fault::WrongDue => "wrongDue",
-        Fault::Omitted => "omitted",
-        Fault::BadOutput => "badOutput",
-        Fault::Disorder => "disorder",
-        Fault::Unpaid => "unpaid",
-        Fault::LateCommit => "lateCommit",
-        Fault::Silence => "silence",
-        Fault::__Invalid => "unknown",
-    };
+    let fault = evm::fault_name(at.event.fault);
     Ruling { fault: fault.into(), fault_epoch: at.event.epoch, court_tx: at.at.tx }
 }
 

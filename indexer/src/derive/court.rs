@@ -21,7 +21,7 @@ pub(super) async fn apply(writer: &mut BlockWriter<'_>, at: At, event: Event) ->
     match event {
         Event::Upheld(upheld) => {
             let row = vec![
-                ("fault", name(upheld.fault).into()),
+                ("fault", evm::fault_name(upheld.fault).into()),
                 ("epoch", upheld.epoch.into()),
                 ("account", Cell::hex(upheld.account)),
                 ("challenger", Cell::hex(upheld.challenger)),
@@ -124,19 +124,4 @@ async fn bond(
         row.push(("leaving_from", Cell::decimal(from)));
     }
     writer.put(&COURT_BOND, row).await
-}
-
-/// As the contract's functions are named.
-const fn name(fault: Fault) -> &'static str {
-    match fault {
-        Fault::WrongShare => "wrongShare",
-        Fault::WrongDue => "wrongDue",
-        Fault::Omitted => "omitted",
-        Fault::BadOutput => "badOutput",
-        Fault::Disorder => "disorder",
-        Fault::Unpaid => "unpaid",
-        Fault::LateCommit => "lateCommit",
-        Fault::Silence => "silence",
-        Fault::__Invalid => "unknown",
-    }
 }
