@@ -90,6 +90,10 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn phase(&self, epoch: EpochId) -> Result<Option<String>, Error> {
+        let known = self.written().and_then(|written| written.get(&epoch).map(State::name));
+        if let Some(name) = known {
+            return Ok(Some(name.to_owned()));
+        }
         let row = sqlx::query("SELECT state FROM epochs WHERE epoch = $1");
         let row = row.bind(i64::from(epoch.0)).fetch_optional(&self.pool).await?;
         Ok(row.map(|row| row.get(0)))
