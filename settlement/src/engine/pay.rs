@@ -67,9 +67,8 @@ impl<R: Rim> Engine<R> {
     /// Collects signatures for every transaction of the plan, unless the chain has it already. Before anybody is asked,
     /// nobody must have paused and the books must add up.
     pub(super) async fn sign(&self, epoch: EpochId, planned: Planned) -> Result<bool, Error> {
-        if let Some(winner) = self.winner(epoch, &planned).await? {
-            let why = "the chain holds another variant of it";
-            return self.turn_to(epoch, planned, Vec::new(), winner, why).await;
+        if self.turn_to_winner(epoch, &planned, &[]).await? {
+            return Ok(true);
         }
         if self.included(planned.creator.compute_txid()).await?.is_none() {
             if let Some(to) = self.moved(epoch, &planned).await? {
@@ -178,9 +177,8 @@ impl<R: Rim> Engine<R> {
 
     /// Hands the transaction that spends the baton to the network.
     pub(super) async fn send(&self, epoch: EpochId, signed: Signed) -> Result<bool, Error> {
-        if let Some(winner) = self.winner(epoch, &signed.planned).await? {
-            let why = "the chain holds another variant of it";
-            return self.turn_to(epoch, signed.planned, signed.txs, winner, why).await;
+        if self.turn_to_winner(epoch, &signed.planned, &signed.txs).await? {
+            return Ok(true);
         }
         let Some(first) = signed.txs.first() else { return Ok(false) };
         if self.included(first.compute_txid()).await?.is_none()
@@ -234,9 +232,8 @@ impl<R: Rim> Engine<R> {
     /// anything that a reorg took out again. Follows whichever variant the chain holds, and raises the fee while it holds
     /// none.
     pub(super) async fn follow(&self, epoch: EpochId, signed: Signed) -> Result<bool, Error> {
-        if let Some(winner) = self.winner(epoch, &signed.planned).await? {
-            let why = "the chain holds another variant of it";
-            return self.turn_to(epoch, signed.planned, signed.txs, winner, why).await;
+        if self.turn_to_winner(epoch, &signed.planned, &signed.txs).await? {
+            return Ok(true);
         }
         let mut inclusions = Vec::with_capacity(signed.txs.len());
         let (mut may_send, mut deep) = (true, true);

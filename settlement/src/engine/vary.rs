@@ -50,11 +50,7 @@ impl<R: Rim> Engine<R> {
     }
 
     /// The variant that the active chain holds, if it is not the present one.
-    pub(super) async fn winner(
-        &self,
-        epoch: EpochId,
-        planned: &Planned,
-    ) -> Result<Option<Variant>, Error> {
+    async fn winner(&self, epoch: EpochId, planned: &Planned) -> Result<Option<Variant>, Error> {
         let Some(present) = planned.plan.first_txid() else { return Ok(None) };
         if self.included(present).await?.is_some() {
             return Ok(None);
@@ -80,6 +76,18 @@ impl<R: Rim> Engine<R> {
             }
         }
         Ok(None)
+    }
+
+    /// Makes the variant that the active chain holds the present one; `false` if it is that already, or holds none.
+    pub(super) async fn turn_to_winner(
+        &self,
+        epoch: EpochId,
+        planned: &Planned,
+        txs: &[Transaction],
+    ) -> Result<bool, Error> {
+        let Some(winner) = self.winner(epoch, planned).await? else { return Ok(false) };
+        let why = "the chain holds another variant of it";
+        self.turn_to(epoch, planned.clone(), txs.to_vec(), winner, why).await
     }
 
     /// The variant in the node's mempool that spends a baton, if it is one of ours and not `present`.
