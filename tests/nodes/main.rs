@@ -107,7 +107,8 @@ async fn paid(world: &mut World, audit: &mut Audit, epochs: u32) -> Result<(), S
 /// Epochs are earned while no block takes a payout, until the node takes no further one; then blocks come. Returns how
 /// many payouts stood in the mempool.
 async fn waiting(world: &mut World, audit: &mut Audit, most: u32) -> Result<usize, String> {
-    leave_fees_alone(world);
+    // payouts are to wait, not to be raised
+    world.configure("[[signers]]", "[policy.bump]\nafter_blocks = 100000\n[[signers]]");
     let process = world.settle(None).await;
     let first = world.next;
     world.full = true;
@@ -149,13 +150,6 @@ async fn hand_over(world: &World) {
         // it has this one, or has no room for it yet
         let _ = world.net.bitcoin.call("sendrawtransaction", json!([raw])).await;
     }
-}
-
-/// Payouts are to wait, not to be raised.
-fn leave_fees_alone(world: &World) {
-    let text = std::fs::read_to_string(&world.config).unwrap();
-    let text = text.replacen("[[signers]]", "[policy.bump]\nafter_blocks = 100000\n[[signers]]", 1);
-    std::fs::write(&world.config, text).unwrap();
 }
 
 /// Lets the EVM chain run until the mempool holds more than `stood` payouts, four seconds at most; what it holds then.

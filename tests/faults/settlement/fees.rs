@@ -11,18 +11,11 @@ const POT: u64 = super::POT;
 /// A world whose settlement raises fees after two blocks.
 async fn hurried(node: &str) -> World {
     let world = World::start_on(node, false).await;
-    configure(
-        &world,
+    world.configure(
         "[[signers]]\nname = \"a\"",
         "[policy.bump]\nafter_blocks = 2\n[[signers]]\nname = \"a\"",
     );
     world
-}
-
-fn configure(world: &World, from: &str, to: &str) {
-    let text = std::fs::read_to_string(&world.config).unwrap();
-    assert!(text.contains(from), "{from}");
-    std::fs::write(&world.config, text.replacen(from, to, 1)).unwrap();
 }
 
 fn variants(world: &World, epoch: u32) -> Vec<String> {
@@ -119,17 +112,11 @@ async fn a_payout_that_blocks_leave_out_is_raised_and_wins() {
 }
 
 async fn gauges(url: &str) -> std::collections::BTreeMap<String, i64> {
-    let address = url.strip_prefix("http://").unwrap();
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.unwrap();
     let read = |line: &str| {
         let (name, value) = line.rsplit_once(' ')?;
         Some((name.to_owned(), value.parse().ok()?))
     };
-    text.lines().filter_map(read).collect()
+    super::operator::gauges(url).await.lines().filter_map(read).collect()
 }
 
 #[tokio::test]
@@ -197,7 +184,7 @@ async fn a_reorg_that_exchanges_variants_moves_the_next_epoch_to_the_other_baton
 #[tokio::test]
 async fn chunks_follow_whichever_root_transaction_is_mined() {
     let mut world = hurried("").await;
-    configure(&world, "max_batch_bytes = 75000", "max_batch_bytes = 43");
+    world.configure("max_batch_bytes = 75000", "max_batch_bytes = 43");
     let process = world.settle(None).await;
     for (original, paid) in [(true, 1), (false, 2)] {
         let epoch = world.earn(POT).await;
@@ -320,7 +307,7 @@ async fn a_payout_below_what_the_node_relays_is_raised_at_once() {
 #[tokio::test]
 async fn a_parent_that_the_node_does_not_take_is_raised_under_its_child() {
     let mut world = hurried("minrelaytxfee=0.00003\n").await;
-    configure(&world, "max_fee_rate = 10000", "max_fee_rate = 2000");
+    world.configure("max_fee_rate = 10000", "max_fee_rate = 2000");
     let first = world.earn(POT).await;
     let mut process = world.settle(None).await;
     let second = world.earn(POT).await;
@@ -333,7 +320,7 @@ async fn a_parent_that_the_node_does_not_take_is_raised_under_its_child() {
     let before = world.status(second)["txids"][0].clone();
     assert_eq!(world.status(first)["state"], "signed", "{}", process.tail());
     assert!(before.is_string() && process.stop());
-    configure(&world, "max_fee_rate = 2000", "max_fee_rate = 10000");
+    world.configure("max_fee_rate = 2000", "max_fee_rate = 10000");
     let process = world.settle(None).await;
     world.until_proven(second, &process).await;
     assert_ne!(paid_by(&world, second).await.to_string(), before.as_str().unwrap());
@@ -345,8 +332,7 @@ async fn a_parent_that_the_node_does_not_take_is_raised_under_its_child() {
 #[tokio::test]
 async fn what_the_node_has_no_room_for_waits_and_a_later_epoch_pays_for_an_earlier_one() {
     let mut world = World::start_on("limitancestorcount=3\n", false).await;
-    configure(
-        &world,
+    world.configure(
         "[[signers]]\nname = \"a\"",
         "[policy.bump]\nafter_blocks = 10000\n[[signers]]\nname = \"a\"",
     );
@@ -355,7 +341,7 @@ async fn what_the_node_has_no_room_for_waits_and_a_later_epoch_pays_for_an_earli
     let mut process = world.settle(None).await;
     until_sent(&world, first, &process).await;
     assert!(process.stop());
-    configure(&world, "fallback_fee_rate = 2000", "fallback_fee_rate = 4000");
+    world.configure("fallback_fee_rate = 2000", "fallback_fee_rate = 4000");
     let process = world.settle(None).await;
     let second = world.earn(POT).await;
     let child = until_sent(&world, second, &process).await;

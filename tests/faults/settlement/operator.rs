@@ -9,7 +9,8 @@ use super::{
     world::{POT, World},
 };
 
-async fn gauges(url: &str) -> String {
+/// What the running service tells a monitor.
+pub async fn gauges(url: &str) -> String {
     reqwest::get(format!("{url}/metrics")).await.unwrap().text().await.unwrap()
 }
 

@@ -159,8 +159,14 @@ impl World {
     pub fn read_from(&self, kind: &str, url: &str) {
         let text = std::fs::read_to_string(&self.config).unwrap();
         let old = text.lines().find(|line| line.starts_with("backend = ")).unwrap();
-        let light = format!("backend = {{ kind = {kind:?}, url = {url:?} }}");
-        std::fs::write(&self.config, text.replace(old, &light)).unwrap();
+        self.configure(old, &format!("backend = {{ kind = {kind:?}, url = {url:?} }}"));
+    }
+
+    /// Changes settlement's configuration, from its next start on.
+    pub fn configure(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        assert!(text.contains(from), "{from}");
+        std::fs::write(&self.config, text.replacen(from, to, 1)).unwrap();
     }
 
     /// Runs `settlement run`, halting at a point if one is named, and waits until it is ready.
