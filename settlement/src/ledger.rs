@@ -241,3 +241,7 @@ fn owed(leaf: &Leaf) -> Option<i64> {
 #[cfg(test)]
 #[path = "ledger_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "ledger_age_tests.rs"]
+mod age_tests;

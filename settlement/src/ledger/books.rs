@@ -81,13 +81,12 @@ async fn by(tx: &mut Tx<'_, Any>, sql: &'static str, id: &str) -> Result<Option<
     Ok(row.as_ref().map(Booked::read))
 }
 
+/// Transfer that resolves another. The second condition is the index's own: without it SQL reads every transfer there is.
+pub(super) const RESOLUTION: &str = "SELECT id, kind, phase, batch, debit, credit, sats, reference FROM transfers WHERE target = $1 \
+                          AND target <> ''";
+
 async fn resolution(tx: &mut Tx<'_, Any>, id: &str) -> Result<Option<Booked>, Error> {
-    by(
-        tx,
-        "SELECT id, kind, phase, batch, debit, credit, sats, reference FROM transfers WHERE target = $1",
-        id,
-    )
-    .await
+    by(tx, RESOLUTION, id).await
 }
 
 /// How the transfer of an entry stands, whatever its sats and reference.

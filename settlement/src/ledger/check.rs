@@ -86,6 +86,10 @@ async fn check(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) -> Resul
     Ok(())
 }
 
+/// Sums of an epoch's transfers; `epoch >= 0` is the index's own condition.
+pub(super) const SINGLES: &str = "SELECT kind, debit, CAST(SUM(sats) AS BIGINT) FROM transfers WHERE epoch = $1 AND \
+                       epoch >= 0 AND phase = 'single' GROUP BY kind, debit";
+
 /// Opening payables + pots = paid + closing payables + residue, from the transfers themselves.
 async fn identity(tx: &mut Tx<'_, Any>, epoch: EpochId) -> Result<(), Error> {
     let broken = |what: String| Error::Conservation { epoch: Some(epoch.0), what };
@@ -93,9 +97,7 @@ async fn identity(tx: &mut Tx<'_, Any>, epoch: EpochId) -> Result<(), Error> {
     let Some((figures, true)) = figures(tx, epoch).await? else {
         return Err(broken("it was planned and its pots are not booked".into()));
     };
-    let rows = sqlx::query(
-        "SELECT kind, debit, CAST(SUM(sats) AS BIGINT) FROM transfers WHERE epoch = $1 AND phase = 'single' GROUP BY kind, debit",
-    );
+    let rows = sqlx::query(SINGLES);
     let rows = rows.bind(i64::from(epoch.0)).fetch_all(&mut **tx).await?;
     let mut sums = std::collections::BTreeMap::new();
     for row in rows {

@@ -217,20 +217,22 @@ async fn put_coin(tx: &mut Tx<'_, Any>, coin: &Coin, height: u32) -> Result<(), 
     Ok(())
 }
 
+/// Transfers of blocks from a height on that still stand; heights and targets with the conditions of their indexes.
+pub(super) const SINCE: &str = "SELECT id, kind, phase, batch, debit, credit, sats, reference FROM transfers t WHERE \
+                     height >= $1 AND height >= 0 AND NOT EXISTS (SELECT 1 FROM transfers r WHERE r.target = t.id \
+                     AND r.target <> '')";
+
 /// Takes back what blocks from `height` on had brought.
 async fn rewind(tx: &mut Tx<'_, Any>, height: u32) -> Result<(), Error> {
     let height = i64::from(height);
-    let rows = sqlx::query(
-        "SELECT id, kind, phase, batch, debit, credit, sats, reference FROM transfers t WHERE height >= $1 AND NOT \
-         EXISTS (SELECT 1 FROM transfers r WHERE r.target = t.id)",
-    );
+    let rows = sqlx::query(SINCE);
     let rows = rows.bind(height).fetch_all(&mut **tx).await?;
     for row in rows {
         take(tx, Booked::read(&row), "reverse", None, None).await?;
     }
     for sql in [
         "DELETE FROM coins WHERE born >= $1",
-        "UPDATE coins SET spent = -1 WHERE spent >= $1",
+        "UPDATE coins SET spent = -1 WHERE spent >= $1 AND spent >= 0",
         "DELETE FROM outflows WHERE height >= $1",
     ] {
         sqlx::query(sql).bind(height).execute(&mut **tx).await?;
@@ -245,7 +247,9 @@ impl Store {
     /// Those of the database.
     pub async fn coins(&self, since: u32) -> Result<Vec<(OutPoint, u64)>, Error> {
         let mut tx = self.begin().await?;
-        let rows = sqlx::query("SELECT place, sats FROM coins WHERE spent = -1 OR spent >= $1");
+        let rows = sqlx::query(
+            "SELECT place, sats FROM coins WHERE spent = -1 OR (spent >= $1 AND spent >= 0)",
+        );
         let rows = rows.bind(i64::from(since)).fetch_all(&mut *tx).await?;
         let read = |row: sqlx::any::AnyRow| {
             let place: String = row.get(0);

@@ -44,7 +44,7 @@ impl Store {
         let residue = figures.residue(opening_payables);
         let rows = sqlx::query(
             "SELECT id, kind, phase, batch, debit, credit, sats, reference FROM transfers WHERE epoch = $1 \
-             ORDER BY kind, batch, phase, id",
+             AND epoch >= 0 ORDER BY kind, batch, phase, id",
         );
         let rows = rows.bind(i64::from(epoch.0)).fetch_all(&mut *tx).await?;
         Ok(EpochBooks {
