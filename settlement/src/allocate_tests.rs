@@ -104,7 +104,7 @@ proptest! {
             assert_eq!(outcome.root.paid_sum.0, before.paid_sum.0 + totals);
             let pots: u64 = world.pieces.iter().map(|piece| piece.sats).sum();
             assert!(outcome.root.acc_sum <= before.acc_sum + (u128::from(pots) << 64));
-            let outputs: Vec<_> = outcome.batches.iter().flat_map(|b| &b.payments).collect();
+            let outputs: Vec<_> = outcome.batches.iter().flat_map(|b| b.payments.iter()).collect();
             assert!(outputs.windows(2).all(|pair| pair[0].account < pair[1].account));
         });
     }

@@ -1,5 +1,7 @@
 //! Due outputs cut into batches, and each place written into its leaf. Pure.
 
+use std::sync::Arc;
+
 use alloy::primitives::B256;
 use bitcoin::TxOut;
 use domain::{Leaf, OutRef};
@@ -28,7 +30,7 @@ pub struct Batch {
     pub total: u64,
     /// Payees in account order.
     #[serde(with = "packed")]
-    pub payments: Vec<Payment>,
+    pub payments: Arc<[Payment]>,
 }
 
 impl Batch {
@@ -43,9 +45,9 @@ impl Batch {
     /// # Errors
     /// When their sum leaves its field.
     pub fn of(payments: Vec<Payment>) -> Result<Self, AllocateError> {
-        let outputs: Vec<TxOut> = payments.iter().map(|p| p.output.clone()).collect();
-        let total = encode::outputs_total(&outputs).ok_or(AllocateError::Overflow("a total"))?;
-        Ok(Self { outputs_hash: encode::outputs_hash(&outputs), total, payments })
+        let outputs = || payments.iter().map(|payment| &payment.output);
+        let total = encode::outputs_total(outputs()).ok_or(AllocateError::Overflow("a total"))?;
+        Ok(Self { outputs_hash: encode::outputs_hash(outputs()), total, payments: payments.into() })
     }
 }
 

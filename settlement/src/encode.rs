@@ -4,7 +4,7 @@
 use alloy::primitives::{B256, keccak256};
 use bitcoin::{
     Script, ScriptBuf, TxOut,
-    consensus::encode::{deserialize_partial, serialize},
+    consensus::{Encodable, encode::deserialize_partial},
 };
 use domain::{EpochId, Leaf, OutRef, Root, Sats, SeriesAcc, SeriesId};
 
@@ -13,6 +13,9 @@ pub const ROOT_BATCH: u16 = 0xffff;
 
 /// Most series that one leaf can carry.
 pub const MAX_SERIES: usize = 16;
+
+/// Bytes of a P2WPKH output, the usual one.
+const USUAL_OUTPUT: usize = 31;
 
 /// Leaves from which on they are hashed by two threads.
 const MANY: usize = 5_000;
@@ -183,8 +186,17 @@ pub fn root_of(leaves: &[Leaf]) -> Result<Root, EncodeError> {
 
 /// Bitcoin's serialisation of outputs, one after the other, without a count.
 #[must_use]
-pub fn outputs_bytes(outputs: &[TxOut]) -> Vec<u8> {
-    outputs.iter().flat_map(serialize).collect()
+pub fn outputs_bytes<'a>(outputs: impl IntoIterator<Item = &'a TxOut>) -> Vec<u8> {
+    let outputs = outputs.into_iter();
+    let mut bytes = Vec::with_capacity(outputs.size_hint().0.saturating_mul(USUAL_OUTPUT));
+    outputs.for_each(|output| append(&mut bytes, output));
+    bytes
+}
+
+/// Bitcoin's serialisation of an output, after what is there already.
+pub(crate) fn append(bytes: &mut Vec<u8>, output: &TxOut) {
+    let written = output.consensus_encode(bytes);
+    debug_assert!(written.is_ok(), "memory takes every byte");
 }
 
 /// Outputs from [`outputs_bytes`]; `None` if the bytes are anything else.
@@ -201,14 +213,15 @@ pub fn read_outputs(bytes: &[u8]) -> Option<Vec<TxOut>> {
 
 /// keccak of [`outputs_bytes`].
 #[must_use]
-pub fn outputs_hash(outputs: &[TxOut]) -> B256 {
+pub fn outputs_hash<'a>(outputs: impl IntoIterator<Item = &'a TxOut>) -> B256 {
     keccak256(outputs_bytes(outputs))
 }
 
 /// Sum of the outputs' sats; `None` if it leaves 64 bits.
 #[must_use]
-pub fn outputs_total(outputs: &[TxOut]) -> Option<u64> {
-    outputs.iter().try_fold(0_u64, |sum, output| sum.checked_add(output.value.to_sat()))
+pub fn outputs_total<'a>(outputs: impl IntoIterator<Item = &'a TxOut>) -> Option<u64> {
+    let mut values = outputs.into_iter().map(|output| output.value.to_sat());
+    values.try_fold(0_u64, u64::checked_add)
 }
 
 /// The 42-byte OP_RETURN script that names what a transaction pays.

@@ -24,7 +24,7 @@ fn number<T: std::str::FromStr<Err: std::fmt::Debug>>(value: &Value) -> T {
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
-    hex::decode(value.as_str().unwrap().strip_prefix("0x").unwrap()).unwrap()
+    alloy::hex::decode(value.as_str().unwrap().strip_prefix("0x").unwrap()).unwrap()
 }
 
 fn node(value: &Value) -> Root {
@@ -169,7 +169,7 @@ fn packed_leaves_and_payments_read_back() {
     let output = TxOut { value: Amount::from_sat(5), script_pubkey: script };
     let payment = Payment { account: Address::repeat_byte(3), output };
     let outputs_hash = outputs_hash(std::slice::from_ref(&payment.output));
-    let batch = Batch { outputs_hash, total: 5, payments: vec![payment.clone(), payment] };
+    let batch = Batch { outputs_hash, total: 5, payments: [payment.clone(), payment].into() };
     let text = serde_json::to_string(&batch).unwrap();
     assert_eq!(serde_json::from_str::<Batch>(&text).unwrap(), batch);
     assert!(serde_json::from_str::<Batch>(&text.replace("0303", "03")).is_err());

@@ -1,6 +1,8 @@
 //! Random histories of blocks, reorgs, signatures, fee bumps and confirmations: the books always add up, doing anything
 //! twice changes nothing, and a missing sat is noticed. One suite on SQLite and on PostgreSQL.
 
+use std::sync::Arc;
+
 use alloy::primitives::{Address, B256};
 use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, Transaction, TxOut, Txid, hashes::Hash};
 use domain::{EpochId, Root, Sats, SeriesAcc, SeriesId};
@@ -103,7 +105,7 @@ impl Story {
         let script = ScriptBuf::from_bytes([&[0x00, 0x14], [7; 20].as_slice()].concat());
         let output = TxOut { value: Amount::from_sat(paid), script_pubkey: script };
         let payment = Payment { account: Address::ZERO, output };
-        let batch = Batch { outputs_hash: B256::ZERO, total: paid, payments: vec![payment] };
+        let batch = Batch { outputs_hash: B256::ZERO, total: paid, payments: [payment].into() };
         let order = Order {
             epoch: self.epoch,
             root: B256::repeat_byte(1),
@@ -171,7 +173,7 @@ fn mined(planned: &Planned) -> TxMoves {
     }
 }
 
-fn variant(planned: &Planned, txs: Vec<Transaction>) -> Variant {
+fn variant(planned: &Planned, txs: Vec<Arc<Transaction>>) -> Variant {
     let (plan, creator) = (planned.plan.clone(), planned.creator.clone());
     Variant { plan, creator, txs, tip: 0 }
 }
@@ -362,7 +364,7 @@ fn a_fault_and_its_correction_pass_through_the_reserve() {
     let figures = |previous: Leaf, pot: u64, now: Leaf, batch: u64| {
         let piece = Piece { series: SeriesId(1), work_epoch: EpochId(1), sats: pot };
         let world = World { pieces: vec![piece], previous: vec![previous], ..World::default() };
-        let batches = vec![Batch { outputs_hash: B256::ZERO, total: batch, payments: Vec::new() }];
+        let batches = vec![Batch { outputs_hash: B256::ZERO, total: batch, payments: [].into() }];
         let root = crate::encode::root_of(&[]).unwrap();
         Figures::new(&world, 0, &Allocation { leaves: vec![now], root, batches }).unwrap()
     };

@@ -3,7 +3,7 @@
 use std::{ops::Deref, path::PathBuf, time::Duration};
 
 use alloy::primitives::{B256, U256};
-use bitcoin::{BlockHash, OutPoint, Psbt, Transaction, Txid, block::Header, hashes::Hash};
+use bitcoin::{BlockHash, OutPoint, Transaction, Txid, block::Header, hashes::Hash};
 use domain::{EpochId, Leaf};
 use evm::{
     BlockRef, DynProvider,
@@ -22,6 +22,7 @@ use crate::{
     plan::PlannedTx,
     proof::Mined,
     protocol::{self, Request},
+    psbt::Signatures,
     relay::{self, Headers},
     retrace,
     rim::{Bitcoin, Book, Evm, Rim, Signers},
@@ -358,7 +359,7 @@ impl Book for Store {
 pub struct Sockets(pub Vec<PathBuf>);
 
 impl Signers for Sockets {
-    async fn ask(&self, signer: usize, request: &Request) -> Result<Psbt, String> {
+    async fn ask(&self, signer: usize, request: &Request) -> Result<Signatures, String> {
         let socket = self.0.get(signer).ok_or("there is no such signer")?;
         protocol::ask(socket, request).await
     }

@@ -52,12 +52,12 @@ pub async fn import(config: &Config, epoch: EpochId, file: &Path) -> Result<Txid
         if unsigned.unsigned_tx != signed.unsigned_tx {
             continue;
         }
-        psbt::merge(&mut unsigned, &signed)?;
+        psbt::merge_signed(&mut unsigned, &signed)?;
         let txid = unsigned.unsigned_tx.compute_txid();
         std::fs::create_dir_all(&config.psbt_dir).map_err(|e| fail(&config.psbt_dir, e))?;
         let text = unsigned.to_string();
         let mark = alloy::primitives::keccak256(&text);
-        let mark: String = hex::encode(mark).chars().take(16).collect();
+        let mark: String = alloy::hex::encode(mark).chars().take(16).collect();
         whole(&config.psbt_dir.join(format!("{txid}-{mark}.psbt")), &text)?;
         return Ok(txid);
     }

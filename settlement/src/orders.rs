@@ -69,7 +69,11 @@ pub fn approve(
     let text = message(chain_id, ledger, number, action);
     let signature = key.sign_message_sync(text.as_bytes());
     let signature = signature.map_err(|error| Error::Config(error.to_string()))?;
-    Ok(Approval { number, action, signature: format!("0x{}", hex::encode(signature.as_bytes())) })
+    Ok(Approval {
+        number,
+        action,
+        signature: format!("0x{}", alloy::hex::encode(signature.as_bytes())),
+    })
 }
 
 /// The operator who gave an approval; `None` if it is nobody's.

@@ -210,7 +210,9 @@ impl Owners {
 fn large(newest_first: &[State], above: u64) -> BTreeMap<Address, (ScriptBuf, u64)> {
     let mut all: BTreeMap<Address, (ScriptBuf, u64)> = BTreeMap::new();
     let intents = newest_first.iter().filter_map(State::intent);
-    for payment in intents.flat_map(|intent| &intent.batches).flat_map(|batch| &batch.payments) {
+    for payment in
+        intents.flat_map(|intent| &intent.batches).flat_map(|batch| batch.payments.iter())
+    {
         let sats = payment.output.value.to_sat();
         let script = || (payment.output.script_pubkey.clone(), 0);
         let most = &mut all.entry(payment.account).or_insert_with(script).1;

@@ -4,17 +4,18 @@
 //! time 0, every sequence `fffffffd` (replaceable), inputs baton first and then the committed funding in its order,
 //! outputs as the ledger has them, no change output: what is left over stays in the next baton.
 
+use std::sync::Arc;
+
 use alloy::primitives::B256;
 use bitcoin::{
-    Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, Witness,
-    absolute::LockTime,
-    consensus::serde::{Hex, With},
-    transaction::Version,
+    Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, VarInt, Weight, Witness,
+    absolute::LockTime, transaction::Version,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     encode::{self, ROOT_BATCH},
+    packed,
     vault::{Coin, Keychain, Vault, VaultError},
 };
 
@@ -44,8 +45,8 @@ pub struct PlannedTx {
     /// Batch number; `ffff` for a root transaction.
     pub batch: u16,
     /// The transaction, without witness.
-    #[serde(with = "With::<Hex>")]
-    pub tx: Transaction,
+    #[serde(with = "packed::tx")]
+    pub tx: Arc<Transaction>,
     /// What its inputs spend, in order.
     pub coins: Vec<Coin>,
 }
@@ -54,8 +55,8 @@ impl PlannedTx {
     /// Sats that go to the miner; `None` if the outputs exceed the inputs.
     #[must_use]
     pub fn fee(&self) -> Option<u64> {
-        let inputs: Vec<TxOut> = self.coins.iter().map(|coin| coin.output.clone()).collect();
-        encode::outputs_total(&inputs)?.checked_sub(encode::outputs_total(&self.tx.output)?)
+        let inputs = self.coins.iter().map(|coin| &coin.output);
+        encode::outputs_total(inputs)?.checked_sub(encode::outputs_total(&self.tx.output)?)
     }
 }
 
@@ -139,7 +140,7 @@ pub(crate) fn assemble(order: &Order, first: PlannedTx) -> Result<Plan, PlanErro
         let coin = coin(u32::from(number).saturating_add(2), output);
         let outputs = chunk_outputs(order.epoch, &order.root, number, payees);
         let tx = unsigned(std::slice::from_ref(&coin), outputs);
-        txs.push(PlannedTx { batch: number, tx, coins: vec![coin] });
+        txs.push(PlannedTx { batch: number, tx: tx.into(), coins: vec![coin] });
     }
     Ok(Plan { txs, baton })
 }
@@ -157,7 +158,7 @@ pub(crate) fn frame(
         marker_output(order.epoch, &order.root, batch),
     ];
     outputs.extend_from_slice(tail);
-    PlannedTx { batch, tx: unsigned(&coins, outputs), coins }
+    PlannedTx { batch, tx: unsigned(&coins, outputs).into(), coins }
 }
 
 /// `ceil(vsize * rate / 1000)`, sats.
@@ -179,22 +180,35 @@ pub fn input_fee_ceil(vault: &Vault, keychain: Keychain, rate: u64) -> Result<u6
     fee_ceil(weight.div_ceil(4), rate)
 }
 
-/// Virtual bytes of a transaction once signed: its own bytes and the heaviest witness each input can need.
+/// Virtual bytes of a transaction once signed.
 ///
 /// # Errors
 /// When the transaction is heavier than nodes relay.
 pub fn signed_vsize_ceil(vault: &Vault, planned: &PlannedTx) -> Result<u64, PlanError> {
-    let mut weight = planned.tx.weight().to_wu().saturating_add(2);
-    for coin in &planned.coins {
-        weight = weight.saturating_add(vault.witness_weight(coin.keychain));
-    }
+    vsize_ceil(vault, planned.batch, planned.tx.weight(), &planned.coins)
+}
+
+/// Virtual bytes of a transaction once signed: its own `weight`, unsigned, and the heaviest witness that each of its
+/// `coins` can need.
+///
+/// # Errors
+/// When the transaction is heavier than nodes relay.
+pub(crate) fn vsize_ceil(
+    vault: &Vault,
+    batch: u16,
+    weight: Weight,
+    coins: &[Coin],
+) -> Result<u64, PlanError> {
+    let witnesses = coins.iter().map(|coin| vault.witness_weight(coin.keychain));
+    // two units mark a transaction that has witnesses
+    let weight = witnesses.fold(weight.to_wu().saturating_add(2), u64::saturating_add);
     if weight > MAX_WEIGHT {
-        return Err(PlanError::TooHeavy { batch: planned.batch, weight });
+        return Err(PlanError::TooHeavy { batch, weight });
     }
     Ok(weight.div_ceil(4))
 }
 
-/// Virtual bytes of a chunk's transaction once signed.
+/// Virtual bytes of a chunk's transaction once signed. Thousands of payees are weighed where they are.
 ///
 /// # Errors
 /// When a descriptor fails or the transaction is heavier than nodes relay.
@@ -212,9 +226,12 @@ pub fn chunk_vsize_ceil(
         keychain: Keychain::Baton,
         index: epoch,
     };
-    let outputs = chunk_outputs(epoch, root, number, payees);
-    let tx = unsigned(std::slice::from_ref(&coin), outputs);
-    signed_vsize_ceil(vault, &PlannedTx { batch: number, tx, coins: vec![coin] })
+    let coins = std::slice::from_ref(&coin);
+    let bare = unsigned(coins, chunk_outputs(epoch, root, number, &[]));
+    let longer = VarInt::from(payees.len().saturating_add(1)).size().saturating_sub(1);
+    let longer = Weight::from_non_witness_data_size(u64::try_from(longer).unwrap_or(u64::MAX));
+    let weight = payees.iter().fold(bare.weight() + longer, |sum, output| sum + output.weight());
+    vsize_ceil(vault, number, weight, coins)
 }
 
 fn paying_tx(
@@ -239,7 +256,7 @@ fn paying_tx(
     let need = spent.saturating_add(least_baton);
     let rest = have.checked_sub(spent).filter(|rest| *rest >= least_baton);
     let rest = rest.ok_or(PlanError::Short { need, have })?;
-    if let Some(next) = planned.tx.output.first_mut() {
+    if let Some(next) = Arc::make_mut(&mut planned.tx).output.first_mut() {
         next.value = Amount::from_sat(rest);
     }
     Ok(planned)

@@ -112,7 +112,7 @@ fn several_batches_fan_out_and_each_chunk_pays_its_own_fee() {
     let plan = super::plan(&vault, &order, 10_000).unwrap();
     let [root, chunks @ ..] = plan.txs.as_slice() else { panic!("{plan:?}") };
     assert_eq!((root.batch, chunks.len(), root.tx.output.len()), (ROOT_BATCH, 3, 5));
-    previous.push(root.tx.clone());
+    previous.push(root.tx.as_ref().clone());
     for (chunk, number) in chunks.iter().zip(0_u16..) {
         assert_eq!(chunk.batch, number);
         let vout = 2 + u32::from(number);

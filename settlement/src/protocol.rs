@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use alloy::hex;
 use bitcoin::{Psbt, TxOut};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -12,7 +13,7 @@ use tokio::{
 use crate::{
     allocate::Batch,
     encode::{self, ROOT_BATCH},
-    psbt,
+    psbt::{self, Signatures},
 };
 
 /// Longest line, bytes: a PSBT of the largest standard transaction with its previous transactions, in hex.
@@ -40,7 +41,9 @@ impl Request {
     /// A request for one transaction of an epoch that pays `batches`.
     #[must_use]
     pub fn new(epoch: u32, batch: u16, unsigned: &Psbt, batches: &[Batch]) -> Self {
-        let hex = |batch: &Batch| hex::encode(encode::outputs_bytes(&batch.outputs()));
+        let hex = |batch: &Batch| {
+            hex::encode(encode::outputs_bytes(batch.payments.iter().map(|payment| &payment.output)))
+        };
         let root = batch == ROOT_BATCH;
         let chunks = if root { batches.iter().map(hex).collect() } else { Vec::new() };
         Self { epoch, batch, psbt: psbt::to_hex(unsigned), chunks }
@@ -60,8 +63,8 @@ impl Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Answer {
-    /// Hex of the PSBT with the signer's signatures.
-    Signed(String),
+    /// The signer's signatures; all else of the PSBT is as it was asked for, so it does not come back.
+    Signed(Signatures),
     /// Why not. Asking again changes nothing unless the chains do.
     Refused(String),
 }
@@ -70,7 +73,7 @@ pub enum Answer {
 ///
 /// # Errors
 /// In words: the signer is down, refuses, or answers nonsense.
-pub async fn ask(socket: &Path, request: &Request) -> Result<Psbt, String> {
+pub async fn ask(socket: &Path, request: &Request) -> Result<Signatures, String> {
     let line = serde_json::to_string(request).map_err(|error| error.to_string())?;
     let answer = tokio::time::timeout(PATIENCE, exchange(socket, line)).await;
     let answer = answer.map_err(|_| format!("no answer in {} s", PATIENCE.as_secs()))?;
@@ -78,7 +81,7 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Psbt, String> {
     match serde_json::from_str(&answer)
         .map_err(|error| format!("no answer of a signer: {error}"))?
     {
-        Answer::Signed(hex) => psbt::from_hex(&hex).map_err(|error| error.to_string()),
+        Answer::Signed(signatures) => Ok(signatures),
         Answer::Refused(why) => Err(format!("refused: {why}")),
     }
 }

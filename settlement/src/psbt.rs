@@ -1,10 +1,13 @@
 //! PSBTs of planned transactions: built from descriptors, combined and finalised. No key here.
 
+use std::collections::BTreeMap;
+
+use alloy::hex;
 use bdk_wallet::miniscript::psbt::PsbtExt;
 use bitcoin::{
-    EcdsaSighashType, Psbt, Transaction, Txid,
+    EcdsaSighashType, Psbt, PublicKey, Transaction, Txid, ecdsa,
     psbt::Input,
-    secp256k1::{Message, Secp256k1},
+    secp256k1::{Message, Secp256k1, VerifyOnly},
     sighash::SighashCache,
 };
 
@@ -27,26 +30,39 @@ pub enum PsbtError {
     Vault(#[from] VaultError),
 }
 
+/// What a signer gives: its signatures by public key, for every input in order.
+pub type Signatures = Vec<BTreeMap<PublicKey, ecdsa::Signature>>;
+
 /// An unsigned PSBT: for every input the transaction it spends, its script and its key origins.
 ///
 /// # Errors
 /// When `tx` is signed already, a previous transaction is missing, or a descriptor fails.
-pub fn build(
+pub fn build<'a>(
     vault: &Vault,
     tx: &Transaction,
     coins: &[Coin],
-    previous: &[Transaction],
+    previous: impl IntoIterator<Item = &'a Transaction>,
 ) -> Result<Psbt, PsbtError> {
+    let previous: BTreeMap<Txid, &Transaction> =
+        previous.into_iter().map(|tx| (tx.compute_txid(), tx)).collect();
     let mut psbt =
         Psbt::from_unsigned_tx(tx.clone()).map_err(|error| PsbtError::Parse(error.to_string()))?;
     for (input, coin) in psbt.inputs.iter_mut().zip(coins) {
         let txid = coin.outpoint.txid;
-        let from = previous.iter().find(|tx| tx.compute_txid() == txid);
-        *input = vault.input(coin.keychain, coin.index)?;
-        input.non_witness_utxo = Some(from.cloned().ok_or(PsbtError::Previous(txid))?);
-        input.witness_utxo = Some(coin.output.clone());
+        let from = previous.get(&txid).copied().ok_or(PsbtError::Previous(txid))?;
+        *input = input_of(vault, coin)?;
+        input.non_witness_utxo = Some(from.clone());
     }
     Ok(psbt)
+}
+
+/// The PSBT input that spends a coin, without the transaction that created it.
+///
+/// # Errors
+/// When a descriptor fails.
+pub(crate) fn input_of(vault: &Vault, coin: &Coin) -> Result<Input, VaultError> {
+    let input = vault.input(coin.keychain, coin.index)?;
+    Ok(Input { witness_utxo: Some(coin.output.clone()), ..input })
 }
 
 /// Hex to PSBT.
@@ -64,40 +80,63 @@ pub fn to_hex(psbt: &Psbt) -> String {
     hex::encode(psbt.serialize())
 }
 
-/// Adds the partial signatures of `other`, which must be of the same transaction. Each is verified first, so that one
-/// bad signer spoils nothing that two good ones can do.
+/// The signatures in a PSBT.
+#[must_use]
+pub fn signatures(psbt: &Psbt) -> Signatures {
+    psbt.inputs.iter().map(|input| input.partial_sigs.clone()).collect()
+}
+
+/// Adds the signatures of a PSBT that somebody has signed, as `merge` does.
 ///
 /// # Errors
-/// When it is of another one, an input is not signed, or a signature is wrong or of a key that is not asked for.
-pub fn merge(psbt: &mut Psbt, other: &Psbt) -> Result<(), PsbtError> {
-    if psbt.unsigned_tx != other.unsigned_tx {
+/// When it is of another transaction, and as `merge`.
+pub fn merge_signed(psbt: &mut Psbt, signed: &Psbt) -> Result<(), PsbtError> {
+    if psbt.unsigned_tx != signed.unsigned_tx {
         return Err(PsbtError::Incomplete("a signer answered for another transaction".into()));
     }
-    for (index, theirs) in other.inputs.iter().enumerate() {
-        check_signatures(psbt, index, theirs)?;
+    merge(psbt, &signatures(signed))
+}
+
+/// Adds a signer's signatures. Each is verified first, so that one bad signer spoils nothing that two good ones can do.
+///
+/// # Errors
+/// When an input is not signed, or a signature is wrong or of a key that is not asked for; nothing is added then.
+pub fn merge(psbt: &mut Psbt, theirs: &Signatures) -> Result<(), PsbtError> {
+    if theirs.len() != psbt.inputs.len() {
+        return Err(PsbtError::Incomplete("the answer has not one entry for every input".into()));
     }
-    for (input, theirs) in psbt.inputs.iter_mut().zip(&other.inputs) {
-        input.partial_sigs.extend(theirs.partial_sigs.iter().map(|(key, sig)| (*key, *sig)));
+    let mut hashes = SighashCache::new(&psbt.unsigned_tx);
+    let secp = Secp256k1::verification_only();
+    for (index, (ours, theirs)) in psbt.inputs.iter().zip(theirs).enumerate() {
+        check_signatures(&secp, &mut hashes, index, ours, theirs)?;
+    }
+    for (input, theirs) in psbt.inputs.iter_mut().zip(theirs) {
+        input.partial_sigs.extend(theirs);
     }
     Ok(())
 }
 
-/// Verifies the signatures of an answer for one input against our own picture of it.
-fn check_signatures(psbt: &Psbt, index: usize, theirs: &Input) -> Result<(), PsbtError> {
+/// Verifies an answer's signatures for one input against our own picture of it.
+fn check_signatures(
+    secp: &Secp256k1<VerifyOnly>,
+    hashes: &mut SighashCache<&Transaction>,
+    index: usize,
+    ours: &Input,
+    theirs: &BTreeMap<PublicKey, ecdsa::Signature>,
+) -> Result<(), PsbtError> {
     let bad = |why: &str| PsbtError::Incomplete(format!("input {index}: {why}"));
-    let ours = psbt.inputs.get(index).ok_or_else(|| bad("there is none"))?;
     let (Some(script), Some(coin)) = (&ours.witness_script, &ours.witness_utxo) else {
         return Err(bad("its script or coin is not known"));
     };
-    if theirs.partial_sigs.is_empty() {
+    if theirs.is_empty() {
         return Err(bad("the answer lacks a signature"));
     }
     let all = EcdsaSighashType::All;
-    let hash = SighashCache::new(&psbt.unsigned_tx)
+    let hash = hashes
         .p2wsh_signature_hash(index, script, coin.value, all)
         .map_err(|error| bad(&error.to_string()))?;
-    let (secp, message) = (Secp256k1::verification_only(), Message::from(hash));
-    for (key, signature) in &theirs.partial_sigs {
+    let message = Message::from(hash);
+    for (key, signature) in theirs {
         let asked = ours.bip32_derivation.contains_key(&key.inner);
         let right = secp.verify_ecdsa(&message, &signature.signature, &key.inner).is_ok();
         if !asked || signature.sighash_type != all || !right {
@@ -117,8 +156,8 @@ pub fn finalise(psbt: Psbt) -> Result<Transaction, PsbtError> {
         let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
         PsbtError::Incomplete(words.join("; "))
     })?;
-    let tx = psbt.extract(&secp).map_err(|error| PsbtError::Incomplete(error.to_string()))?;
-    Ok(tx)
+    // each witness was run against its script just now; the fee rate is the planner's and the signers' to judge
+    Ok(psbt.extract_tx_unchecked_fee_rate())
 }
 
 #[cfg(test)]
@@ -136,22 +175,21 @@ mod tests {
         let unsigned = build(&vault, &tx.tx, &tx.coins, &previous).unwrap();
         let mut answers = Vec::new();
         for key in &keys {
-            let mut answer = unsigned.clone();
-            sign_with(key, &mut answer).unwrap();
-            answers.push(answer);
+            answers.push(sign_with(key, &mut unsigned.clone()).unwrap());
         }
         let mut merged = unsigned.clone();
         merge(&mut merged, &answers[1]).unwrap();
         // the first signer answers with its own name under the second one's signature, and the other way round
         let mut wrong = answers[0].clone();
-        let (key, _) = answers[0].inputs[0].partial_sigs.iter().next().unwrap();
-        let (other, signature) = answers[1].inputs[0].partial_sigs.iter().next().unwrap();
-        wrong.inputs[0].partial_sigs.insert(*key, *signature);
+        let (key, own) = answers[0][0].iter().next().unwrap();
+        let (other, signature) = answers[1][0].iter().next().unwrap();
+        wrong[0].insert(*key, *signature);
         assert!(merge(&mut merged, &wrong).is_err());
-        let (_, own) = answers[0].inputs[0].partial_sigs.iter().next().unwrap();
-        wrong.inputs[0].partial_sigs = [(*other, *own)].into();
+        wrong[0] = [(*other, *own)].into();
         assert!(merge(&mut merged, &wrong).is_err(), "it would replace a good one");
-        assert!(merge(&mut merged, &unsigned).is_err(), "no signature at all");
+        assert!(merge_signed(&mut merged, &unsigned).is_err(), "no signature at all");
+        assert!(merge(&mut merged, &answers[2][..1].to_vec()).is_err(), "an input is left out");
+        assert_eq!(signatures(&merged), answers[1], "nothing of it was taken");
         merge(&mut merged, &answers[2]).unwrap();
         finalise(merged).unwrap();
     }

@@ -15,7 +15,7 @@ struct Vector {
 fn real() -> Vec<(u64, Header)> {
     let text = include_str!("../../tests/vectors/headers.json");
     let list: Vec<Vector> = serde_json::from_str(text).unwrap();
-    let header = |v: &Vector| deserialize(&hex::decode(&v.header).unwrap()).unwrap();
+    let header = |v: &Vector| deserialize(&alloy::hex::decode(&v.header).unwrap()).unwrap();
     list.iter().map(|vector| (vector.height, header(vector))).collect()
 }
 

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use alloy::primitives::U256;
-use bitcoin::{BlockHash, OutPoint, Psbt, Transaction, Txid, block::Header};
+use bitcoin::{BlockHash, OutPoint, Transaction, Txid, block::Header};
 use domain::{EpochId, Leaf};
 use evm::{BlockRef, bindings::IEpochLedger};
 
@@ -23,6 +23,7 @@ use crate::{
     plan::PlannedTx,
     proof::Mined,
     protocol::Request,
+    psbt::Signatures,
     state::State,
     store::BitcoinNews,
     treasury::TreasuryCoin,
@@ -176,5 +177,5 @@ pub trait Signers {
     ///
     /// # Errors
     /// In words: it is down, refuses, or answers nonsense.
-    async fn ask(&self, signer: usize, request: &Request) -> Result<Psbt, String>;
+    async fn ask(&self, signer: usize, request: &Request) -> Result<Signatures, String>;
 }

@@ -10,6 +10,7 @@ pub mod config;
 #[cfg(test)]
 mod corpus;
 pub mod keys;
+pub mod limits;
 pub mod server;
 pub mod store;
 
@@ -22,10 +23,11 @@ use crate::{
     encode::ROOT_BATCH,
     error::Error,
     protocol::Request,
-    psbt,
+    psbt::{self, Signatures},
     signer::{
-        check::{Facts, Limits, check},
+        check::{Facts, check},
         keys::Key,
+        limits::Limits,
         store::SignerStore,
     },
     vault::Vault,
@@ -70,16 +72,16 @@ impl Signer {
         Self { key, vault, limits, chain, store }
     }
 
-    /// Checks a request against the chain and signs it; the same request again gets the same signature.
+    /// Checks a request against the chain and signs it; the same request again gets the same signatures.
     ///
     /// # Errors
     /// With the reason it refuses for.
-    pub async fn sign(&self, request: &Request) -> Result<String, Refusal> {
+    pub async fn sign(&self, request: &Request) -> Result<Signatures, Refusal> {
         let asked = psbt::from_hex(&request.psbt).map_err(Error::from)?;
         let facts = self.facts(request.epoch, request.batch).await?;
         let chunks = request.chunk_outputs().map_err(check::Broken::Chunk)?;
-        let approved = check(&self.vault, &self.limits, &facts, request.batch, &chunks, &asked)?;
-        let tx = &asked.unsigned_tx;
+        let approved = check(&self.vault, &self.limits, &facts, request.batch, &chunks, asked)?;
+        let tx = &approved.psbt.unsigned_tx;
         let (txid, root) = (tx.compute_txid(), facts.commitment.root.hash);
         let spends = tx.input.first().map_or_else(OutPoint::null, |input| input.previous_output);
         let sats = approved.leaves(request.batch, facts.commitment.batches.len());
@@ -89,9 +91,7 @@ impl Signer {
         let fee = approved.fee();
         self.store.record_spend(limits, epoch, batch, txid, root, spends, sats, fee, now).await?;
         info!(epoch = request.epoch, batch = request.batch, %txid, "signed");
-        let mut own = approved.psbt;
-        sign_with(self.key.get(), &mut own)?;
-        Ok(psbt::to_hex(&own))
+        Ok(sign_with(self.key.get(), &mut { approved.psbt })?)
     }
 
     async fn facts(&self, epoch: u32, batch: u16) -> Result<Facts, Refusal> {
@@ -144,16 +144,16 @@ fn of_batch(proven: &[(u16, Txid)], batch: u16) -> Option<Txid> {
     proven.iter().find(|(found, _)| *found == batch).map(|(_, txid)| *txid)
 }
 
-/// Signs every input with `key`, deterministically.
+/// Signs every input with `key`, deterministically, and returns the signatures that the PSBT then holds.
 ///
 /// # Errors
 /// When an input is not one of the key's.
-pub fn sign_with(key: &Xpriv, psbt: &mut Psbt) -> Result<(), Error> {
+pub fn sign_with(key: &Xpriv, psbt: &mut Psbt) -> Result<Signatures, Error> {
     let secp = Secp256k1::new();
     let words = |why: String| Error::Psbt(psbt::PsbtError::Incomplete(why));
     psbt.sign(key, &secp).map_err(|(_, errors)| words(format!("{errors:?}")))?;
     if psbt.inputs.iter().any(|input| input.partial_sigs.is_empty()) {
         return Err(words("an input is not spendable with this signer's key".into()));
     }
-    Ok(())
+    Ok(psbt::signatures(psbt))
 }

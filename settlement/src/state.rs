@@ -6,18 +6,17 @@
 //! bump takes a `Sent` epoch back to `Planned` with the variant so far among the others; so does whatever else makes
 //! another variant the present one.
 
+use std::sync::Arc;
+
 use alloy::{
     primitives::{B256, Bytes},
     sol_types::SolValue,
 };
-use bitcoin::{
-    BlockHash, Transaction, Txid,
-    consensus::serde::{Hex, With},
-};
+use bitcoin::{BlockHash, Transaction, Txid};
 use evm::bindings::IEpochLedger;
 use serde::{Deserialize, Serialize};
 
-use crate::{allocate::Batch, error::Error, plan::Plan, variant::Variant};
+use crate::{allocate::Batch, error::Error, packed, plan::Plan, variant::Variant};
 
 /// The finalized EVM block that an epoch was read at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,8 +75,8 @@ pub struct Planned {
     /// The transactions.
     pub plan: Plan,
     /// The transaction that created the baton they spend.
-    #[serde(with = "With::<Hex>")]
-    pub creator: Transaction,
+    #[serde(with = "packed::tx")]
+    pub creator: Arc<Transaction>,
     /// Height of the tip when they were fixed.
     #[serde(default)]
     pub tip: u32,
@@ -92,8 +91,8 @@ pub struct Signed {
     /// The plan.
     pub planned: Planned,
     /// The transactions. Without witness where the transaction was found in a block before we had signatures.
-    #[serde(with = "With::<Hex>")]
-    pub txs: Vec<Transaction>,
+    #[serde(with = "packed::txs")]
+    pub txs: Vec<Arc<Transaction>>,
 }
 
 /// The block that holds a transaction.

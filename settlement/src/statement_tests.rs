@@ -182,7 +182,7 @@ fn a_database_that_differs_from_the_chain_gives_no_statement() {
     assert!(other.contains("another transaction"), "{other}");
     let output = refusal(|e| {
         let tx = &mut e[1].plan.as_mut().unwrap().txs[0].tx;
-        tx.output[4].value = Amount::ONE_SAT;
+        std::sync::Arc::make_mut(tx).output[4].value = Amount::ONE_SAT;
     });
     assert!(output.contains("something else"), "{output}");
     assert!(refusal(|e| drop(e.remove(2))).contains("skip the epoch"));

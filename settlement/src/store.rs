@@ -4,7 +4,7 @@
 pub mod answers;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs::File,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -23,8 +23,10 @@ use crate::{
     vault::Coin,
 };
 
+mod memory;
 mod wallet;
 
+use memory::Memory;
 pub use wallet::{BitcoinNews, Marked};
 
 /// The open database. Dropping it releases the lock.
@@ -32,9 +34,8 @@ pub use wallet::{BitcoinNews, Marked};
 pub struct Store {
     pool: AnyPool,
     _lock: Option<File>,
-    /// States of unfinished epochs as the one writer last wrote them: a payout of many thousands is not decoded again
-    /// for each step. `None` where another process writes.
-    written: Option<Mutex<BTreeMap<EpochId, State>>>,
+    /// `None` where another process writes.
+    memory: Option<Mutex<Memory>>,
 }
 
 impl Store {
@@ -45,7 +46,7 @@ impl Store {
     pub async fn open(database: &Database) -> Result<Self, Error> {
         let (pool, lock) = database.open(false).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool, _lock: lock, written: Some(Mutex::default()) })
+        Ok(Self { pool, _lock: lock, memory: Some(Mutex::default()) })
     }
 
     /// Opens the database for reading beside a running process.
@@ -54,7 +55,7 @@ impl Store {
     /// When the file is not there or cannot be read.
     pub async fn read(database: &Database) -> Result<Self, Error> {
         let (pool, _) = database.open(true).await?;
-        Ok(Self { pool, _lock: None, written: None })
+        Ok(Self { pool, _lock: None, memory: None })
     }
 
     /// A database transaction.
@@ -67,7 +68,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn state(&self, epoch: EpochId) -> Result<Option<State>, Error> {
-        if let Some(state) = self.written().and_then(|written| written.get(&epoch).cloned()) {
+        if let Some(state) = self.memory().and_then(|memory| memory.states.get(&epoch).cloned()) {
             return Ok(Some(state));
         }
         self.stored(epoch).await
@@ -90,7 +91,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn phase(&self, epoch: EpochId) -> Result<Option<String>, Error> {
-        let known = self.written().and_then(|written| written.get(&epoch).map(State::name));
+        let known = self.memory().and_then(|memory| memory.states.get(&epoch).map(State::name));
         if let Some(name) = known {
             return Ok(Some(name.to_owned()));
         }
@@ -99,8 +100,8 @@ impl Store {
         Ok(row.map(|row| row.get(0)))
     }
 
-    fn written(&self) -> Option<MutexGuard<'_, BTreeMap<EpochId, State>>> {
-        self.written.as_ref().map(|map| map.lock().unwrap_or_else(PoisonError::into_inner))
+    fn memory(&self) -> Option<MutexGuard<'_, Memory>> {
+        self.memory.as_ref().map(|map| map.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Writes a state in a transaction that has written what belongs to it, and commits. What is remembered of the epoch
@@ -111,7 +112,7 @@ impl Store {
         epoch: EpochId,
         state: &State,
     ) -> Result<(), Error> {
-        let before = self.written().and_then(|mut written| written.remove(&epoch));
+        let before = self.memory().and_then(|mut memory| memory.states.remove(&epoch));
         if before.is_some_and(|before| before.same_data(state)) {
             write_name(&mut tx, epoch, state).await?;
         } else {
@@ -120,8 +121,8 @@ impl Store {
         // the books follow every state in the transaction that writes it
         follow(&mut tx, epoch, state).await?;
         tx.commit().await?;
-        if let (Some(mut written), false) = (self.written(), state.is_last()) {
-            written.insert(epoch, state.clone());
+        if let (Some(mut memory), false) = (self.memory(), state.is_last()) {
+            memory.states.insert(epoch, state.clone());
         }
         Ok(())
     }

@@ -1,14 +1,15 @@
 //! Variants of an epoch's payout: the same payees and marker from a baton of the same chain, with another fee. Exactly one
 //! of them can be mined, because all spend the same baton, or batons of which only one exists.
 
+use std::sync::Arc;
+
 use bitcoin::{OutPoint, Transaction, Txid};
 use serde::{Deserialize, Serialize};
-
-use bitcoin::consensus::serde::{Hex, With};
 
 use crate::{
     bump::DUST,
     encode::{self, ROOT_BATCH},
+    packed,
     plan::{Order, Plan, PlanError, assemble, frame},
     state::Planned,
     vault::{Keychain, Vault},
@@ -20,11 +21,11 @@ pub struct Variant {
     /// Its transactions.
     pub plan: Plan,
     /// The transaction that created the baton they spend.
-    #[serde(with = "With::<Hex>")]
-    pub creator: Transaction,
+    #[serde(with = "packed::tx")]
+    pub creator: Arc<Transaction>,
     /// Signed, in the plan's order; empty if it was not.
-    #[serde(with = "With::<Hex>")]
-    pub txs: Vec<Transaction>,
+    #[serde(with = "packed::txs")]
+    pub txs: Vec<Arc<Transaction>>,
     /// Height of the tip when it was fixed.
     pub tip: u32,
 }
@@ -58,7 +59,11 @@ impl Planned {
     /// Makes `to` the present variant; the one before, signed as `txs`, is kept among the others. Also returns the new
     /// one's signed transactions, if it has been signed.
     #[must_use]
-    pub fn exchanged(mut self, txs: Vec<Transaction>, mut to: Variant) -> (Self, Vec<Transaction>) {
+    pub fn exchanged(
+        mut self,
+        txs: Vec<Arc<Transaction>>,
+        mut to: Variant,
+    ) -> (Self, Vec<Arc<Transaction>>) {
         let same = |one: &Plan, other: &Plan| one.first_txid() == other.first_txid();
         if same(&self.plan, &to.plan) {
             return (self, txs);
@@ -127,7 +132,7 @@ pub fn recognise(
     }
     let batch = if order.batches.len() == 1 { 0 } else { ROOT_BATCH };
     let mut first = frame(order, batch, coins, tail, &script);
-    if let Some(baton) = first.tx.output.first_mut() {
+    if let Some(baton) = Arc::make_mut(&mut first.tx).output.first_mut() {
         baton.value = next.value;
     }
     if first.tx.compute_txid() != seen.compute_txid() || first.fee().is_none() {
@@ -187,7 +192,7 @@ mod tests {
             ];
             for (number, lie) in lies.iter().enumerate() {
                 let mut tx = first.clone();
-                lie(&mut tx);
+                lie(Arc::make_mut(&mut tx));
                 assert_eq!(recognise(&vault, &order, &tx).unwrap(), None, "lie {number}");
             }
         }

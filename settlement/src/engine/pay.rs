@@ -1,6 +1,6 @@
 //! Commit to confirmation: plan, collect signatures, broadcast, follow.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bitcoin::{OutPoint, Psbt, Transaction, Txid};
 use domain::EpochId;
@@ -58,7 +58,13 @@ impl<R: Rim> Engine<R> {
             info!(epoch = epoch.0, %txid, "the payout is fixed");
         }
         let (tip, _) = self.node.tip();
-        let state = State::Planned(Planned { intent, plan, creator, tip, others: Vec::new() });
+        let state = State::Planned(Planned {
+            intent,
+            plan,
+            creator: creator.into(),
+            tip,
+            others: Vec::new(),
+        });
         self.put_variant(epoch, &state).await?;
         self.halts.at(HaltPoint::PlannedSaved).await;
         Ok(true)
@@ -97,7 +103,7 @@ impl<R: Rim> Engine<R> {
         &self,
         epoch: EpochId,
         planned: &Planned,
-    ) -> Result<Vec<Transaction>, Error> {
+    ) -> Result<Vec<Arc<Transaction>>, Error> {
         for each in &planned.plan.txs {
             if self.included(each.tx.compute_txid()).await?.is_none() {
                 if self.store.paused().await? {
@@ -118,11 +124,11 @@ impl<R: Rim> Engine<R> {
         epoch: EpochId,
         planned: &Planned,
         each: &PlannedTx,
-    ) -> Result<Transaction, Error> {
+    ) -> Result<Arc<Transaction>, Error> {
         if self.included(each.tx.compute_txid()).await?.is_some() {
-            return Ok(each.tx.clone());
+            return Ok(Arc::clone(&each.tx));
         }
-        self.signed(epoch, planned, each).await
+        self.signed(epoch, planned, each).await.map(Arc::new)
     }
 
     async fn signed(
@@ -162,7 +168,7 @@ impl<R: Rim> Engine<R> {
         }
         let txid = merged.unsigned_tx.compute_txid();
         for handed in crate::offline::handed_in(&self.config.psbt_dir, txid) {
-            if let Err(why) = psbt::merge(&mut merged, &handed) {
+            if let Err(why) = psbt::merge_signed(&mut merged, &handed) {
                 refusals.push(format!("a file in {}: {why}", self.config.psbt_dir.display()));
                 continue;
             }
@@ -323,10 +329,11 @@ pub(crate) fn unsigned(
     planned: &Planned,
     each: &PlannedTx,
 ) -> Result<Psbt, Error> {
-    let mut previous = vec![planned.creator.clone()];
-    previous.extend(planned.plan.txs.first().map(|first| first.tx.clone()));
-    for spent in each.coins.iter().filter(|spent| spent.keychain == Keychain::Treasury) {
-        previous.extend(coin(spent.outpoint).map(|(_, tx)| tx));
-    }
-    Ok(psbt::build(vault, &each.tx, &each.coins, &previous)?)
+    let treasury = each.coins.iter().filter(|spent| spent.keychain == Keychain::Treasury);
+    let funding: Vec<Transaction> =
+        treasury.filter_map(|spent| Some(coin(spent.outpoint)?.1)).collect();
+    let mut previous = vec![planned.creator.as_ref()];
+    previous.extend(planned.plan.txs.first().map(|first| first.tx.as_ref()));
+    previous.extend(&funding);
+    Ok(psbt::build(vault, &each.tx, &each.coins, previous)?)
 }

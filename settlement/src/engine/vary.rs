@@ -1,6 +1,8 @@
 //! Variants of a payout: the one that the chain or the node holds in place of ours, and the one that a moved baton asks
 //! for. None is forgotten, and whichever is mined is followed.
 
+use std::sync::Arc;
+
 use bitcoin::{OutPoint, Transaction, Txid, hashes::Hash};
 use domain::EpochId;
 use tracing::info;
@@ -83,7 +85,7 @@ impl<R: Rim> Engine<R> {
         &self,
         epoch: EpochId,
         planned: &Planned,
-        txs: &[Transaction],
+        txs: &[Arc<Transaction>],
     ) -> Result<bool, Error> {
         let Some(winner) = self.winner(epoch, planned).await? else { return Ok(false) };
         let why = "the chain holds another variant of it";
@@ -103,7 +105,7 @@ impl<R: Rim> Engine<R> {
         Ok(recognise(&self.vault, order, &seen)?)
     }
 
-    pub(super) fn variant(&self, plan: Plan, creator: Transaction) -> Variant {
+    pub(super) fn variant(&self, plan: Plan, creator: Arc<Transaction>) -> Variant {
         let (tip, _) = self.node.tip();
         Variant { plan, creator, txs: Vec::new(), tip }
     }
@@ -113,7 +115,7 @@ impl<R: Rim> Engine<R> {
         &self,
         epoch: EpochId,
         planned: Planned,
-        txs: Vec<Transaction>,
+        txs: Vec<Arc<Transaction>>,
         to: Variant,
         why: &str,
     ) -> Result<bool, Error> {
@@ -134,7 +136,7 @@ impl<R: Rim> Engine<R> {
     /// Writes a state and the baton that its present variant leaves behind.
     pub(super) async fn put_variant(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
         let plan = state.plan().ok_or_else(|| Error::mismatch(epoch, "it has no plan"))?;
-        let first = plan.txs.first().map(|first| first.tx.clone());
+        let first = plan.txs.first().map(|first| Arc::clone(&first.tx));
         let first = first.ok_or_else(|| Error::mismatch(epoch, "a plan without transaction"))?;
         self.store.put_plan(epoch, state, &plan.baton, &first).await
     }
@@ -201,7 +203,7 @@ impl<R: Rim> Engine<R> {
             if let Some(known) = planned.others.iter().rev().find(|other| spends(&other.plan)) {
                 return Ok(Some(known.clone()));
             }
-            let creator = plan_before.txs.first().map(|first| first.tx.clone());
+            let creator = plan_before.txs.first().map(|first| Arc::clone(&first.tx));
             let creator =
                 creator.ok_or_else(|| Error::mismatch(earlier, "a plan without transaction"))?;
             let order = self.order(epoch, &planned.intent, baton, None)?;
@@ -213,13 +215,13 @@ impl<R: Rim> Engine<R> {
 }
 
 /// The batons that an epoch's variants spend, with the transactions that created them; the present one's first.
-fn batons(planned: &Planned) -> Vec<(Coin, Transaction)> {
-    let mut found: Vec<(Coin, Transaction)> = Vec::new();
+fn batons(planned: &Planned) -> Vec<(Coin, Arc<Transaction>)> {
+    let mut found: Vec<(Coin, Arc<Transaction>)> = Vec::new();
     let others = planned.others.iter().map(|other| (&other.plan, &other.creator));
     for (plan, creator) in std::iter::once((&planned.plan, &planned.creator)).chain(others) {
         let Some(coin) = plan.txs.first().and_then(|first| first.coins.first()) else { continue };
         if found.iter().all(|(known, _)| known.outpoint != coin.outpoint) {
-            found.push((coin.clone(), creator.clone()));
+            found.push((coin.clone(), Arc::clone(creator)));
         }
     }
     found

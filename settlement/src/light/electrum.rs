@@ -187,7 +187,7 @@ impl Server for Electrum {
         let params = vec![Param::Usize(place(from)?), Param::Usize(place(count)?)];
         let answer = self.call("blockchain.block.headers", params)?;
         let text = answer.get("hex").and_then(Value::as_str).unwrap_or_default();
-        let bytes = hex::decode(text).map_err(|error| self.fail(error))?;
+        let bytes = alloy::hex::decode(text).map_err(|error| self.fail(error))?;
         let decode = |one: &[u8]| encode::deserialize(one).map_err(|error| self.fail(error));
         bytes.chunks(80).map(decode).collect()
     }
@@ -219,7 +219,7 @@ impl Server for Electrum {
         let merkle = merkle.ok_or_else(|| self.fail(format!("no merkle in {answer}")))?;
         let mut siblings = Vec::with_capacity(merkle.len().saturating_mul(32));
         for sibling in merkle {
-            let bytes = hex::decode(sibling.as_str().unwrap_or_default());
+            let bytes = alloy::hex::decode(sibling.as_str().unwrap_or_default());
             // shown in the order of block explorers
             siblings.extend(bytes.map_err(|error| self.fail(error))?.iter().rev());
         }

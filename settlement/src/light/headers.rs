@@ -191,7 +191,9 @@ pub(super) mod tests {
         let list: Vec<Vector> = serde_json::from_str(text).unwrap();
         let real: Vec<Header> = list
             .iter()
-            .map(|v| bitcoin::consensus::deserialize(&hex::decode(&v.header).unwrap()).unwrap())
+            .map(|v| {
+                bitcoin::consensus::deserialize(&alloy::hex::decode(&v.header).unwrap()).unwrap()
+            })
             .collect();
         let params = Params::new(Network::Bitcoin);
         let needs = |height, first| required(height, &real[2], first, &params);

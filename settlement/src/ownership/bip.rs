@@ -145,7 +145,7 @@ fn transaction(bytes: &[u8]) -> Result<Transaction, OwnershipError> {
 
 /// A transaction in hex, as bitcoind prints it. No witness in base64 has hex digits alone.
 fn raw_transaction(text: &str) -> Option<Vec<u8>> {
-    hex::decode(text).ok().filter(|bytes| bytes.len() > 60)
+    alloy::hex::decode(text).ok().filter(|bytes| bytes.len() > 60)
 }
 
 /// The form before BIP-322: a key recovered from the signature. The high half of `s` is another text for the same.

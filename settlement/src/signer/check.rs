@@ -2,17 +2,20 @@
 
 use alloy::primitives::B256;
 use bitcoin::{
-    EcdsaSighashType, OutPoint, Psbt, Sequence, Transaction, TxOut, Txid, absolute::LockTime,
-    bip32::ChildNumber, psbt::Input, transaction::Version,
+    EcdsaSighashType, OutPoint, Psbt, Sequence, Transaction, TxOut, Txid,
+    absolute::LockTime,
+    bip32::ChildNumber,
+    psbt::{Input, Output},
+    transaction::Version,
 };
 use evm::bindings::IEpochLedger;
-use serde::Deserialize;
 
 use crate::{
     encode::{self, ROOT_BATCH},
     node::internal,
-    plan::{PlannedTx, chunk_vsize_ceil, fee_ceil, signed_vsize_ceil},
+    plan::{chunk_vsize_ceil, vsize_ceil},
     psbt,
+    signer::limits::Limits,
     vault::{Coin, Keychain, Vault},
 };
 
@@ -30,48 +33,12 @@ pub struct Facts {
     pub roots: Vec<Txid>,
 }
 
-/// The signer's own limits.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Most sats of miner fee in one transaction.
-    pub max_fee_sats: u64,
-    /// Most sats per 1,000 vB.
-    pub max_fee_rate: u64,
-    /// Least sats per 1,000 vB, if the committed rate is lower still: nodes do not relay what pays less.
-    #[serde(default = "relay_rate")]
-    pub min_fee_rate: u64,
-    /// Most sats, payees and fees, that leave within 24 hours of chain time; no limit if absent.
-    pub max_day_sats: Option<u64>,
-    /// Most sats, payees and fees, that leave for one epoch; no limit if absent.
-    pub max_epoch_sats: Option<u64>,
-    /// Most sats of miner fee for one epoch, by the dearest variant of each of its transactions; no limit if absent.
-    #[serde(default)]
-    pub max_epoch_fee_sats: Option<u64>,
-}
-
-const fn relay_rate() -> u64 {
-    1_000
-}
-
-impl Limits {
-    /// Whether a fee lies within cap and highest rate, and from the lowest rate up; `rate` is the committed one. The
-    /// planner rounds up, so both bounds do.
-    fn allow(&self, fee: u64, vsize: u64, rate: u64) -> bool {
-        let bound = |rate| fee_ceil(vsize, rate);
-        let (least, most) = (bound(rate.max(self.min_fee_rate)), bound(self.max_fee_rate));
-        fee <= self.max_fee_sats
-            && least.is_ok_and(|least| fee >= least)
-            && most.is_ok_and(|most| fee <= most)
-    }
-}
-
 /// What may be signed.
 #[derive(Clone, Debug)]
 pub struct Approved {
     /// The inputs' coins, in order.
     pub coins: Vec<Coin>,
-    /// A PSBT of our own making, equal to the one that was asked for.
+    /// The transaction that was asked for, with inputs of our own making; without the transactions that they spend.
     pub psbt: Psbt,
 }
 
@@ -79,25 +46,29 @@ impl Approved {
     /// Sats that leave the vault: all but what goes to the next baton and, in a root transaction, to its chunks.
     #[must_use]
     pub fn leaves(&self, batch: u16, batches: usize) -> u64 {
-        let sum = |values: &mut dyn Iterator<Item = u64>| values.fold(0_u64, u64::saturating_add);
-        let have = sum(&mut self.coins.iter().map(|coin| coin.output.value.to_sat()));
         let outputs = &self.psbt.unsigned_tx.output;
         let stay = match (batch == ROOT_BATCH, batches == 1) {
-            (true, _) => sum(&mut outputs.iter().map(|output| output.value.to_sat())),
+            (true, _) => sum(outputs),
             (false, true) => outputs.first().map_or(0, |next| next.value.to_sat()),
             (false, false) => 0,
         };
-        have.saturating_sub(stay)
+        self.have().saturating_sub(stay)
     }
 
     /// Sats that go to the miner.
     #[must_use]
     pub fn fee(&self) -> u64 {
-        let sum = |values: &mut dyn Iterator<Item = u64>| values.fold(0_u64, u64::saturating_add);
-        let have = sum(&mut self.coins.iter().map(|coin| coin.output.value.to_sat()));
-        let outputs = &self.psbt.unsigned_tx.output;
-        have.saturating_sub(sum(&mut outputs.iter().map(|output| output.value.to_sat())))
+        self.have().saturating_sub(sum(&self.psbt.unsigned_tx.output))
     }
+
+    fn have(&self) -> u64 {
+        sum(self.coins.iter().map(|coin| &coin.output))
+    }
+}
+
+/// Sats of outputs whose sums were checked.
+fn sum<'a>(outputs: impl IntoIterator<Item = &'a TxOut>) -> u64 {
+    encode::outputs_total(outputs).unwrap_or(u64::MAX)
 }
 
 /// The rule that a request breaks.
@@ -167,7 +138,7 @@ pub fn check(
     facts: &Facts,
     batch: u16,
     chunks: &[Vec<TxOut>],
-    psbt: &Psbt,
+    psbt: Psbt,
 ) -> Result<Approved, Broken> {
     let tx = &psbt.unsigned_tx;
     let commitment = &facts.commitment;
@@ -191,46 +162,50 @@ pub fn check(
     } else {
         check_chunk_input(facts, batch, tx)?
     }
-    let (mut coins, mut previous) = (Vec::new(), Vec::new());
+    let mut coins = Vec::with_capacity(psbt.inputs.len());
     for (index, input) in psbt.inputs.iter().enumerate() {
         let expected = match (index, moves_baton) {
             (0, true) => Some((Keychain::Baton, facts.baton_index)),
             (0, false) => Some((Keychain::Baton, commitment.epoch)),
             _ => None,
         };
-        let (coin, created_by) = coin_of(vault, tx, index, input, expected)?;
-        coins.push(coin);
-        previous.push(created_by);
+        coins.push(coin_of(vault, tx, index, input, expected)?);
     }
     check_outputs(vault, facts, batch, tx)?;
     if batch == ROOT_BATCH {
         check_chunks(vault, limits, commitment, chunks, tx.output.get(2..).unwrap_or_default())?;
     }
     check_fee(vault, limits, commitment.feeRate, batch, tx, &coins)?;
-    let psbt = same_as_ours(vault, psbt, &coins, &previous)?;
+    let psbt = as_ours(vault, psbt, &coins)?;
     Ok(Approved { coins, psbt })
 }
 
-/// The PSBT as we would make it: every field of the one that is asked for must be the same, though only the transaction
-/// is signed. Amounts or scripts that differ would mean that somebody is misled, if not we.
-fn same_as_ours(
-    vault: &Vault,
-    asked: &Psbt,
-    coins: &[Coin],
-    previous: &[Transaction],
-) -> Result<Psbt, Broken> {
-    let ours = psbt::build(vault, &asked.unsigned_tx, coins, previous);
-    let ours = ours.map_err(|error| Broken::Measure(error.to_string()))?;
-    for (index, (own, theirs)) in ours.inputs.iter().zip(&asked.inputs).enumerate() {
-        // to name SIGHASH_ALL, the only kind that got here, is the same as to name none
-        let theirs = Input { sighash_type: own.sighash_type, ..theirs.clone() };
-        if *own != theirs {
+/// The PSBT with inputs of our own making: every field of the one that is asked for must be the same, though only the
+/// transaction is signed. Amounts or scripts that differ would mean that somebody is misled, if not we.
+fn as_ours(vault: &Vault, asked: Psbt, coins: &[Coin]) -> Result<Psbt, Broken> {
+    // by name, so that a field that a later version brings is not overlooked
+    let Psbt { unsigned_tx, version, xpub, proprietary, unknown, inputs, outputs } = asked;
+    let bare = unsigned_tx.input.iter().all(|i| i.script_sig.is_empty() && i.witness.is_empty());
+    let more = version != 0 || !xpub.is_empty() || !proprietary.is_empty() || !unknown.is_empty();
+    let plain = outputs.iter().all(|output| *output == Output::default());
+    if !bare || more || !plain || outputs.len() != unsigned_tx.output.len() {
+        return Err(Broken::Extras);
+    }
+    if inputs.len() != coins.len() || inputs.len() != unsigned_tx.input.len() {
+        return Err(Broken::Extras);
+    }
+    let mut ours = Vec::with_capacity(inputs.len());
+    for (index, (theirs, coin)) in inputs.into_iter().zip(coins).enumerate() {
+        let own = psbt::input_of(vault, coin).map_err(|e| Broken::Measure(e.to_string()))?;
+        // to name SIGHASH_ALL, the only kind that got here, is the same as to name none; the transaction that the input
+        // spends is the one of its txid
+        let sighash_type = own.sighash_type;
+        if own != (Input { sighash_type, non_witness_utxo: None, ..theirs }) {
             return Err(Broken::Fields(index));
         }
+        ours.push(own);
     }
-    let mut rest = asked.clone();
-    rest.inputs.clone_from(&ours.inputs);
-    if rest == ours { Ok(ours) } else { Err(Broken::Extras) }
+    Ok(Psbt { unsigned_tx, version, xpub, proprietary, unknown, inputs: ours, outputs })
 }
 
 /// Input 0 is a baton, the others are committed funding in the committed order, none twice.
@@ -274,13 +249,13 @@ fn coin_of(
     index: usize,
     input: &Input,
     expected: Option<(Keychain, u32)>,
-) -> Result<(Coin, Transaction), Broken> {
+) -> Result<Coin, Broken> {
     let place = tx.input.get(index).ok_or(Broken::Sums)?.previous_output;
     let all = EcdsaSighashType::All.into();
     if input.sighash_type.is_some_and(|kind| kind != all) {
         return Err(Broken::Sighash(index));
     }
-    let previous = input.non_witness_utxo.clone().ok_or(Broken::Previous(index))?;
+    let previous = input.non_witness_utxo.as_ref().ok_or(Broken::Previous(index))?;
     if previous.compute_txid() != place.txid {
         return Err(Broken::Previous(index));
     }
@@ -293,7 +268,7 @@ fn coin_of(
     if vault.script(keychain, at).ok().as_ref() != Some(&output.script_pubkey) {
         return Err(Broken::Script(index));
     }
-    Ok((Coin { outpoint: place, output, keychain, index: at }, previous))
+    Ok(Coin { outpoint: place, output, keychain, index: at })
 }
 
 /// The last step of the input's first key path. Only a hint: the script is derived and compared.
@@ -379,12 +354,11 @@ fn check_fee(
     tx: &Transaction,
     coins: &[Coin],
 ) -> Result<(), Broken> {
-    let inputs: Vec<TxOut> = coins.iter().map(|coin| coin.output.clone()).collect();
-    let have = encode::outputs_total(&inputs).ok_or(Broken::Sums)?;
+    let have = encode::outputs_total(coins.iter().map(|coin| &coin.output)).ok_or(Broken::Sums)?;
     let spent = encode::outputs_total(&tx.output).ok_or(Broken::Sums)?;
     let fee = have.checked_sub(spent).ok_or(Broken::Sums)?;
-    let planned = PlannedTx { batch, tx: tx.clone(), coins: coins.to_vec() };
-    let vsize = signed_vsize_ceil(vault, &planned).map_err(|e| Broken::Measure(e.to_string()))?;
+    let vsize = vsize_ceil(vault, batch, tx.weight(), coins);
+    let vsize = vsize.map_err(|error| Broken::Measure(error.to_string()))?;
     if !limits.allow(fee, vsize, rate) {
         return Err(Broken::Fee { fee, vsize });
     }

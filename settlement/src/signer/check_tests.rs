@@ -67,7 +67,13 @@ fn case(batches: Vec<Vec<TxOut>>) -> Case {
         baton_index: 61_990,
         roots: vec![first.compute_txid()],
     };
-    Case { vault, facts, plan, previous: vec![baton_tx, funding_tx, first], batches }
+    Case {
+        vault,
+        facts,
+        plan,
+        previous: vec![baton_tx, funding_tx, first.as_ref().clone()],
+        batches,
+    }
 }
 
 impl Case {
@@ -87,7 +93,7 @@ impl Case {
         chunks: &[Vec<TxOut>],
         psbt: &Psbt,
     ) -> Result<Approved, Broken> {
-        check(&self.vault, &LIMITS, &self.facts, batch, chunks, psbt)
+        check(&self.vault, &LIMITS, &self.facts, batch, chunks, psbt.clone())
     }
 
     /// What a change to the honest one-batch PSBT is refused for.
@@ -282,6 +288,6 @@ fn a_fee_that_no_node_relays_is_refused() {
     let refused = case.refusal(|p| p.unsigned_tx.output[0].value += Amount::ONE_SAT);
     assert!(matches!(refused, Broken::Fee { .. }), "{refused}");
     let limits = Limits { min_fee_rate: 1_600, ..LIMITS };
-    let refused = check(&case.vault, &limits, &case.facts, 0, &[], &case.psbt(0)).unwrap_err();
+    let refused = check(&case.vault, &limits, &case.facts, 0, &[], case.psbt(0)).unwrap_err();
     assert!(matches!(refused, Broken::Fee { .. }), "{refused}");
 }

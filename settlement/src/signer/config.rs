@@ -7,7 +7,7 @@ use bitcoin::{Network, bip32::Xpriv, secp256k1::Secp256k1};
 use evm::Deployment;
 use serde::Deserialize;
 
-use super::{Signer, check::Limits, keys, store::SignerStore};
+use super::{Signer, keys, limits::Limits, store::SignerStore};
 use crate::{
     chain::Chain,
     config::read_toml,

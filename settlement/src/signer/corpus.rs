@@ -12,7 +12,8 @@ use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, TxOut, bip32::Xpri
 use evm::bindings::IEpochLedger;
 
 use super::{
-    check::{Approved, Facts, Limits, check},
+    check::{Approved, Facts, check},
+    limits::Limits,
     sign_with,
 };
 use crate::{
@@ -126,7 +127,7 @@ fn paid(dice: &mut Dice, vault: &Vault, epoch: u32, rate: u64, fan_out: bool) ->
     let plan = plan(vault, &order, 10_000).unwrap();
     let first = plan.txs[0].tx.clone();
     let roots = if fan_out { vec![first.compute_txid()] } else { Vec::new() };
-    previous.push(first);
+    previous.push(first.as_ref().clone());
     Paid { facts: Facts { commitment, batons, baton_index, roots }, plan, batches, previous }
 }
 
@@ -159,7 +160,7 @@ impl World {
 
     /// What the signer makes of a request, from the bytes on its socket.
     fn answer(&self, asked: &Asked) -> Result<Approved, String> {
-        let chunks = asked.chunks.iter().map(|c| hex::encode(encode::outputs_bytes(c)));
+        let chunks = asked.chunks.iter().map(|c| alloy::hex::encode(encode::outputs_bytes(c)));
         let request = Request {
             epoch: asked.epoch,
             batch: asked.batch,
@@ -181,7 +182,7 @@ impl World {
             max_epoch_sats: None,
             max_epoch_fee_sats: None,
         };
-        check(&self.vault, &limits, facts, request.batch, &chunks, &psbt)
+        check(&self.vault, &limits, facts, request.batch, &chunks, psbt)
             .map_err(|broken| broken.to_string())
     }
 
@@ -191,8 +192,7 @@ impl World {
                 let approved = self.answer(&self.honest(which, position)).unwrap();
                 let mut merged = approved.psbt.clone();
                 for key in &self.keys[1..] {
-                    let mut signed = approved.psbt.clone();
-                    sign_with(key, &mut signed).unwrap();
+                    let signed = sign_with(key, &mut approved.psbt.clone()).unwrap();
                     psbt::merge(&mut merged, &signed).unwrap();
                 }
                 let tx = psbt::finalise(merged).unwrap();

@@ -200,7 +200,7 @@ fn stretched(
 fn unseal(path: &Path, text: &str, passphrase: &str) -> Result<Key, Error> {
     let damaged = |_| fail(path, "this is no key file of this program, or it is damaged");
     let sealed: Sealed = serde_json::from_str(text).map_err(|_| damaged(()))?;
-    let bytes = |text: &str| hex::decode(text).map_err(|_| damaged(()));
+    let bytes = |text: &str| alloy::hex::decode(text).map_err(|_| damaged(()));
     let cost = (sealed.memory_kib, sealed.passes, sealed.lanes);
     let key = stretched(path, passphrase, &bytes(&sealed.salt)?, cost)?;
     let nonce: [u8; 24] = bytes(&sealed.nonce)?.try_into().map_err(|_| damaged(()))?;
@@ -232,9 +232,9 @@ fn write(path: &Path, key: &Key, passphrase: &str, over: bool) -> Result<(), Err
         memory_kib,
         passes,
         lanes,
-        salt: hex::encode(salt),
-        nonce: hex::encode(nonce),
-        sealed: hex::encode(sealed),
+        salt: alloy::hex::encode(salt),
+        nonce: alloy::hex::encode(nonce),
+        sealed: alloy::hex::encode(sealed),
     };
     let json =
         serde_json::to_string_pretty(&file).map_err(|error| fail(path, error.to_string()))?;

@@ -9,7 +9,7 @@ use sqlx::{Row, Sqlite, SqlitePool, Transaction as Tx};
 use crate::{
     database::{lock, open_sqlite},
     error::Error,
-    signer::check::Limits,
+    signer::limits::Limits,
 };
 
 /// The open store. Dropping it releases the lock.

@@ -6,7 +6,11 @@ use bdk_wallet::{ChangeSet, chain::Merge};
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid, consensus::encode};
 use sqlx::Row;
 
-use super::{Store, from_hex, from_json, number, parse, to_json};
+use super::{
+    Store, from_hex, from_json,
+    memory::{Rivals, Seen},
+    number, parse, to_json,
+};
 use crate::{
     error::Error,
     ledger::{BlockMoves, apply},
@@ -80,7 +84,12 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        Ok(tx.commit().await?)
+        let written = tx.commit().await;
+        // whatever became of the commit
+        if let (Some(mut memory), false) = (self.memory(), news.marked.is_empty()) {
+            memory.forget_blocks();
+        }
+        Ok(written?)
     }
 
     /// The treasury wallet's changes, merged into one.
@@ -150,34 +159,54 @@ impl Store {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn seen(&self, txid: Txid) -> Result<Vec<(u32, BlockHash)>, Error> {
+    pub async fn seen(&self, txid: Txid) -> Result<Seen, Error> {
+        let news = self.memory().map(|memory| memory.news());
+        let known = self.memory().and_then(|memory| memory.seen.get(&txid).cloned());
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let rows = sqlx::query(
             "SELECT height, block_hash FROM marked WHERE txid = $1 ORDER BY height DESC",
         );
         let rows = rows.bind(txid.to_string()).fetch_all(&self.pool).await?;
-        rows.into_iter()
-            .map(|row| Ok((number(&row, 0)?, parse(&row.get::<String, _>(1))?)))
-            .collect()
+        let read =
+            |row: sqlx::any::AnyRow| Ok((number(&row, 0)?, parse(&row.get::<String, _>(1))?));
+        let found: Seen = rows.into_iter().map(read).collect::<Result<_, Error>>()?;
+        if let (Some(mut memory), Some(news)) = (self.memory(), news)
+            && memory.takes(news)
+        {
+            memory.seen.insert(txid, found.clone());
+        }
+        Ok(found)
     }
 
     /// Other transactions than `txid` that were seen to spend `outpoint`, with their blocks.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn rivals(
-        &self,
-        outpoint: OutPoint,
-        txid: Txid,
-    ) -> Result<Vec<(Txid, BlockHash)>, Error> {
+    pub async fn rivals(&self, outpoint: OutPoint, txid: Txid) -> Result<Rivals, Error> {
+        let place = (outpoint, txid);
+        let news = self.memory().map(|memory| memory.news());
+        let known = self.memory().and_then(|memory| memory.rivals.get(&place).cloned());
+        if let Some(known) = known {
+            return Ok(known);
+        }
         let rows =
             sqlx::query("SELECT txid, block_hash FROM marked WHERE spends = $1 AND txid <> $2")
                 .bind(outpoint.to_string())
                 .bind(txid.to_string())
                 .fetch_all(&self.pool)
                 .await?;
-        rows.into_iter()
-            .map(|row| Ok((parse(&row.get::<String, _>(0))?, parse(&row.get::<String, _>(1))?)))
-            .collect()
+        let read = |row: sqlx::any::AnyRow| {
+            Ok((parse(&row.get::<String, _>(0))?, parse(&row.get::<String, _>(1))?))
+        };
+        let found: Rivals = rows.into_iter().map(read).collect::<Result<_, Error>>()?;
+        if let (Some(mut memory), Some(news)) = (self.memory(), news)
+            && memory.takes(news)
+        {
+            memory.rivals.insert(place, found.clone());
+        }
+        Ok(found)
     }
 
     /// A transaction that pays to the first baton's script.

@@ -1,10 +1,12 @@
 //! A second payout of an epoch, asked for by somebody who may: the same payees at a higher fee, signed by the real signers.
 //! It is what a fee bump would be, sent after the first transaction confirmed.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use bitcoin::{Amount, Psbt, Witness, consensus::encode::serialize_hex};
-use eyre::{Result, ensure, eyre};
+use bitcoin::{
+    Amount, Psbt, PublicKey, Witness, consensus::encode::serialize_hex, ecdsa::Signature,
+};
+use eyre::{Result, bail, ensure, eyre};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -28,22 +30,29 @@ pub async fn sign(planned: &str, sockets: &[&Path]) -> Result<String> {
     baton.value = baton.value.checked_sub(MORE_FEE).ok_or_else(|| eyre!("the baton is empty"))?;
     let unsigned = psbt.clone();
     for socket in sockets {
-        let signed = ask(socket, &line, &unsigned).await?;
-        psbt.combine(signed)?;
+        for (input, signed) in psbt.inputs.iter_mut().zip(ask(socket, &line, &unsigned).await?) {
+            input.partial_sigs.extend(signed);
+        }
     }
     finish(psbt)
 }
 
-async fn ask(socket: &Path, line: &Value, psbt: &Psbt) -> Result<Psbt> {
+/// A signer's signatures, by public key, for every input.
+async fn ask(
+    socket: &Path,
+    line: &Value,
+    psbt: &Psbt,
+) -> Result<Vec<BTreeMap<PublicKey, Signature>>> {
     let request = json!({"epoch": line["epoch"], "batch": line["batch"], "psbt": hex::encode(psbt.serialize())});
     let (read, mut write) = UnixStream::connect(socket).await?.into_split();
     write.write_all(format!("{request}\n").as_bytes()).await?;
     let mut answer = String::new();
     BufReader::new(read).read_line(&mut answer).await?;
-    let answer: Value = serde_json::from_str(&answer)?;
-    let refused = || eyre!("{}", answer["refused"].as_str().unwrap_or("the signer gave no answer"));
-    let signed = answer["signed"].as_str().ok_or_else(refused)?;
-    Ok(Psbt::deserialize(&hex::decode(signed)?)?)
+    let mut answer: Value = serde_json::from_str(&answer)?;
+    if let Some(refused) = answer["refused"].as_str() {
+        bail!("{refused}");
+    }
+    Ok(serde_json::from_value(answer["signed"].take())?)
 }
 
 /// Writes the witnesses of 2-of-3 inputs: signatures in the order of their keys in the script.

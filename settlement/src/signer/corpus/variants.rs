@@ -147,7 +147,7 @@ fn answer(scene: &Scene<'_>, asked: &Asked) -> Result<Approved, String> {
         max_epoch_fee_sats: None,
     };
     let facts = &scene.world.paid[0].facts;
-    check(&scene.world.vault, &limits, facts, asked.batch, &asked.chunks, &asked.psbt)
+    check(&scene.world.vault, &limits, facts, asked.batch, &asked.chunks, asked.psbt.clone())
         .map_err(|broken| broken.to_string())
 }
 
@@ -207,7 +207,7 @@ fn chunks_go_with_the_variant_of_their_root() {
             (scene.at(scene.most, &scene.order).0, world.paid[0].plan.clone())
         };
         let first = dearer.txs[0].tx.clone();
-        world.paid[0].previous.push(first.clone());
+        world.paid[0].previous.push(first.as_ref().clone());
         let asked = |world: &World, at: usize| {
             let scene = scene(world);
             let asked = scene.asked(&dearer.txs[at]);

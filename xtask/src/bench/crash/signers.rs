@@ -5,10 +5,11 @@ use bitcoin::{OutPoint, Psbt, Txid, bip32::Xpriv};
 use settlement::{
     encode::ROOT_BATCH,
     protocol::Request,
-    psbt,
+    psbt::{self, Signatures},
     rim::Signers,
     signer::{
-        check::{Facts, Limits, check},
+        check::{Facts, check},
+        limits::Limits,
         sign_with,
     },
     vault::{GENESIS_BATON, Vault},
@@ -26,7 +27,7 @@ pub(in crate::bench) const LIMITS: Limits = Limits {
 };
 
 impl Signers for Shared {
-    async fn ask(&self, signer: usize, request: &Request) -> Result<Psbt, String> {
+    async fn ask(&self, signer: usize, request: &Request) -> Result<Signatures, String> {
         self.step("signer").await.map_err(|error| error.to_string())?;
         if self.0.borrow().no_signers {
             return Err("refused: this signer is kept back".into());
@@ -37,10 +38,10 @@ impl Signers for Shared {
         // on the signer's disk before the signature leaves
         self.keep(signer, request, facts.commitment.root.hash, own.unsigned_tx.compute_txid());
         let key = self.key(signer);
-        sign_with(&key, &mut own).map_err(|error| error.to_string())?;
+        let signatures = sign_with(&key, &mut own).map_err(|error| error.to_string())?;
         // it may die now, or its answer may be lost
         self.step("signer's answer").await.map_err(|error| error.to_string())?;
-        Ok(own)
+        Ok(signatures)
     }
 }
 
@@ -52,7 +53,7 @@ pub(in crate::bench) fn approved(
 ) -> Result<Psbt, String> {
     let asked = psbt::from_hex(&request.psbt).map_err(|error| error.to_string())?;
     let chunks = request.chunk_outputs().map_err(|chunk| format!("bad chunk {chunk}"))?;
-    let approved = check(vault, &LIMITS, facts, request.batch, &chunks, &asked);
+    let approved = check(vault, &LIMITS, facts, request.batch, &chunks, asked);
     Ok(approved.map_err(|broken| format!("refused: {broken}"))?.psbt)
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use alloy::primitives::{Address, U256, keccak256};
-use bitcoin::{OutPoint, Psbt, ScriptBuf, Txid};
+use bitcoin::{OutPoint, ScriptBuf, Txid};
 use domain::{EpochId, SeriesId};
 use eyre::{Result, eyre};
 use serde_json::json;
@@ -23,7 +23,7 @@ use settlement::{
     live::LiveBitcoin,
     node::Node,
     protocol::Request,
-    psbt,
+    psbt::Signatures,
     rim::{Rim, Signers},
     signer::{sign_with, store::SignerStore},
     store::Store,
@@ -60,18 +60,18 @@ pub(super) struct Recorded {
 }
 
 impl Signers for Recorded {
-    async fn ask(&self, signer: usize, request: &Request) -> Result<Psbt, String> {
+    async fn ask(&self, signer: usize, request: &Request) -> Result<Signatures, String> {
         let store = self.stores.get(signer).ok_or("no such signer")?.lock().await;
         let facts = self.rules.facts(signer, request)?;
         let (vault, key) = (self.rules.0.borrow().vault.clone(), self.rules.key(signer));
         let (root, asked) = (facts.commitment.root.hash, request.clone());
-        // each on a thread of its own, as each is a process of its own in service; over the socket it goes as hex
+        // each on a thread of its own, as each is a process of its own in service
         let own = tokio::task::spawn_blocking(move || {
             let mut own = approved(&vault, &facts, &asked)?;
-            sign_with(&key, &mut own).map_err(|error| error.to_string())?;
-            psbt::from_hex(&psbt::to_hex(&own)).map_err(|error| error.to_string())
+            let signatures = sign_with(&key, &mut own).map_err(|error| error.to_string())?;
+            Ok::<_, String>((own, signatures))
         });
-        let own = own.await.map_err(|error| error.to_string())??;
+        let (own, signatures) = own.await.map_err(|error| error.to_string())??;
         let tx = &own.unsigned_tx;
         let (txid, spends) = (tx.compute_txid(), tx.input[0].previous_output);
         let sats = tx.output.iter().map(|output| output.value.to_sat()).sum();
@@ -80,7 +80,7 @@ impl Signers for Recorded {
             store.record_spend(&LIMITS, epoch, batch, txid, root, spends, sats, 0, now).await;
         kept.map_err(|error| error.to_string())?;
         self.rules.keep(signer, request, root, txid);
-        Ok(own)
+        Ok(signatures)
     }
 }
 
