@@ -5,13 +5,18 @@ use std::{
     fmt,
     fs::File,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use sqlx::{
-    AnyConnection, AnyPool, Connection, Executor, Row, SqlitePool,
+    Any, AnyConnection, AnyPool, Connection, Executor, Row, SqlitePool,
     any::AnyPoolOptions,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -66,7 +71,7 @@ impl Database {
     ///
     /// # Errors
     /// When another process writes, or it cannot be opened.
-    pub(crate) async fn open(&self, read_only: bool) -> Result<(AnyPool, Option<File>), Error> {
+    pub(crate) async fn open(&self, read_only: bool) -> Result<Opened, Error> {
         sqlx::any::install_default_drivers();
         match self {
             Self::Sqlite(path) => {
@@ -75,10 +80,13 @@ impl Database {
                 let path = path.to_string_lossy();
                 let quoted = path.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
                 let mode = if read_only { "ro" } else { "rwc" };
+                let url = format!("sqlite://{quoted}?mode={mode}");
                 let hook = if read_only { SQLITE_READ } else { SQLITE_WRITE };
-                Ok((pool(&format!("sqlite://{quoted}?mode={mode}"), hook).await?, lock))
+                connect(&url, hook, SQLITE_SYNC, lock).await
             }
-            Self::Postgres(dsn) if read_only => Ok((pool(dsn, POSTGRES_READ).await?, None)),
+            Self::Postgres(dsn) if read_only => {
+                connect(dsn, POSTGRES_READ, POSTGRES_SYNC, None).await
+            }
             Self::Postgres(dsn) => {
                 let mut asked = AnyConnection::connect(dsn).await?;
                 let fsync: String =
@@ -93,7 +101,7 @@ impl Database {
                     return Err(Error::Locked(self.to_string()));
                 }
                 asked.close().await?;
-                Ok((pool(dsn, POSTGRES_WRITE).await?, None))
+                connect(dsn, POSTGRES_WRITE, POSTGRES_SYNC, None).await
             }
         }
     }
@@ -126,14 +134,70 @@ const POSTGRES_WRITE: &str = "SET synchronous_commit = on; DO $$ BEGIN \
     IF NOT pg_try_advisory_lock(5279157) THEN RAISE EXCEPTION 'another settlement process writes'; END IF; END $$;";
 const POSTGRES_READ: &str = "SET default_transaction_read_only = on;";
 
-async fn pool(url: &str, hook: &'static str) -> Result<AnyPool, Error> {
+/// What tells a connection when its commits reach the disk: before they return, or with a later one.
+type Sync = [&'static str; 2];
+const SQLITE_SYNC: Sync = ["PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"];
+const POSTGRES_SYNC: Sync = ["SET synchronous_commit = on", "SET synchronous_commit = off"];
+
+/// An open database.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The one connection. Whoever takes it finds it so that what they commit is on disk when it returns.
+    pub(crate) pool: AnyPool,
+    /// Tells it otherwise, for a while.
+    pub(crate) lazily: Lazily,
+    /// Held by a writer to a file.
+    pub(crate) lock: Option<File>,
+}
+
+/// Commits that may reach the disk later.
+#[derive(Clone, Debug)]
+pub(crate) struct Lazily {
+    sync: Sync,
+    /// Whether the connection has been told so.
+    told: Arc<AtomicBool>,
+}
+
+impl Lazily {
+    /// The connection, for one transaction whose commit may reach the disk with the next one that does before it
+    /// returns: all of those before it in their order, or the first of them. A process that dies loses none.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(crate) async fn connection(&self, pool: &AnyPool) -> Result<PoolConnection<Any>, Error> {
+        let [_, later] = self.sync;
+        let mut connection = pool.acquire().await?;
+        self.told.store(true, Ordering::SeqCst);
+        connection.execute(sqlx::raw_sql(later)).await?;
+        Ok(connection)
+    }
+}
+
+async fn connect(
+    url: &str,
+    hook: &'static str,
+    sync: Sync,
+    lock: Option<File>,
+) -> Result<Opened, Error> {
+    let lazily = Lazily { sync, told: Arc::default() };
+    let told = Arc::clone(&lazily.told);
+    let [at_once, _] = sync;
     let options = AnyPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(10))
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(sqlx::raw_sql(hook)).await.map(|_| ()) })
+        })
+        .before_acquire(move |connection, _| {
+            let waits = told.swap(false, Ordering::SeqCst);
+            Box::pin(async move {
+                if waits {
+                    connection.execute(sqlx::raw_sql(at_once)).await?;
+                }
+                Ok(true)
+            })
         });
-    Ok(options.connect(url).await?)
+    Ok(Opened { pool: options.connect(url).await?, lazily, lock })
 }
 
 /// Takes the lock file `path`.lock; it is released when the file is dropped.

@@ -82,3 +82,33 @@ fn a_path_a_dsn_and_no_password() {
         assert!(why.contains("pgpass") && !why.contains("a:b"), "{why}");
     }
 }
+
+/// When the connection's commits reach the disk, as the database says.
+async fn sync(connection: &mut AnyConnection, sqlite: bool) -> String {
+    let sql = if sqlite { "PRAGMA synchronous" } else { "SHOW synchronous_commit" };
+    let row = sqlx::query(sql).fetch_one(connection).await.unwrap();
+    if sqlite { row.get::<i64, _>(0).to_string() } else { row.get(0) }
+}
+
+#[tokio::test]
+async fn a_commit_that_may_wait_makes_no_other_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start();
+    let mut databases = vec![(Database::Sqlite(dir.path().join("x.sqlite")), ["2", "1"])];
+    databases.extend(cluster.as_ref().map(|cluster| (cluster.database(), ["on", "off"])));
+    for (database, [at_once, later]) in databases {
+        let Opened { pool, lazily, lock: _lock } = database.open(false).await.unwrap();
+        let sqlite = at_once == "2";
+        for _ in 0..2 {
+            assert_eq!(sync(&mut pool.acquire().await.unwrap(), sqlite).await, at_once);
+            assert_eq!(sync(&mut pool.begin().await.unwrap(), sqlite).await, at_once);
+            let mut connection = lazily.connection(&pool).await.unwrap();
+            assert_eq!(sync(&mut connection, sqlite).await, later);
+            // dropped in the midst of what it was for
+            let mut tx = connection.begin().await.unwrap();
+            sqlx::query("SELECT 1").execute(&mut *tx).await.unwrap();
+            drop(tx);
+        }
+        assert_eq!(sync(&mut pool.acquire().await.unwrap(), sqlite).await, at_once);
+    }
+}

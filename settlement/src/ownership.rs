@@ -20,7 +20,6 @@ use bitcoin::{Network, Script, ScriptBuf};
 use domain::EpochId;
 use evm::{Deployment, bindings::IPayoutRegistry};
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
 
 pub use bip::{OwnershipError, Unsigned};
 
@@ -224,13 +223,11 @@ fn large(newest_first: &[State], above: u64) -> BTreeMap<Address, (ScriptBuf, u6
 
 /// States of the newest epochs, the newest first.
 async fn newest(store: &Store) -> Result<Vec<State>, Error> {
-    let mut tx = store.begin().await?;
-    let rows = sqlx::query("SELECT data FROM epochs ORDER BY epoch DESC LIMIT $1").bind(EPOCHS);
-    let rows = rows.fetch_all(&mut *tx).await?;
-    let read = |text: String| {
-        serde_json::from_str(&text).map_err(|error| Error::Damaged(error.to_string()))
-    };
-    rows.into_iter().map(|row| read(row.get(0))).collect()
+    let mut states = Vec::new();
+    for epoch in store.newest(EPOCHS).await? {
+        states.extend(store.stored(epoch).await?);
+    }
+    Ok(states)
 }
 
 fn path(dir: &Path, account: Address, script: &Script) -> PathBuf {

@@ -131,7 +131,8 @@ pub trait Bitcoin {
     fn elapsed(&self) -> Duration;
 }
 
-/// The database: what a call has written is durable when it returns, all of it or nothing.
+/// The database: what a call has written is durable when it returns, all of it or nothing; a state that need not last by
+/// itself (`State::must_last`) is so with the next that does.
 #[allow(
     missing_docs,
     clippy::missing_errors_doc,

@@ -1,8 +1,8 @@
 //! Where an epoch stands: `Snapshot → Allocated → Committed → Planned → Signed → Sent → Confirmed → Proven`, or
 //! `Committed → Closed` if nobody is due.
 //!
-//! A state is written, durably, before the effect that follows from it: an `Allocated` epoch may have been committed, a
-//! `Signed` one may have been broadcast. Every effect asks the contract or the node first whether it has happened. A fee
+//! A state is written before the effect that follows from it, and durably where that effect is seen by the world: an
+//! `Allocated` epoch may have been committed, a `Signed` one may have been broadcast (ADR 0022). Every effect asks the contract or the node first whether it has happened. A fee
 //! bump takes a `Sent` epoch back to `Planned` with the variant so far among the others; so does whatever else makes
 //! another variant the present one.
 
@@ -16,7 +16,7 @@ use bitcoin::{BlockHash, Transaction, Txid};
 use evm::bindings::IEpochLedger;
 use serde::{Deserialize, Serialize};
 
-use crate::{allocate::Batch, error::Error, packed, plan::Plan, variant::Variant};
+use crate::{allocate::Batch, error::Error, plan::Plan, variant::Variant};
 
 /// The finalized EVM block that an epoch was read at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,30 +68,26 @@ impl Intent {
 }
 
 /// An intent with its unsigned transactions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
     /// What was committed.
     pub intent: Intent,
     /// The transactions.
     pub plan: Plan,
     /// The transaction that created the baton they spend.
-    #[serde(with = "packed::tx")]
     pub creator: Arc<Transaction>,
     /// Height of the tip when they were fixed.
-    #[serde(default)]
     pub tip: u32,
     /// Other variants that were fixed for the epoch, oldest first; one of them may be mined instead.
-    #[serde(default)]
     pub others: Vec<Variant>,
 }
 
 /// A plan with its signed transactions, in the plan's order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     /// The plan.
     pub planned: Planned,
     /// The transactions. Without witness where the transaction was found in a block before we had signatures.
-    #[serde(with = "packed::txs")]
     pub txs: Vec<Arc<Transaction>>,
 }
 
@@ -109,7 +105,7 @@ pub struct Inclusion {
 }
 
 /// A signed plan whose every transaction has enough confirmations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confirmed {
     /// The transactions.
     pub signed: Signed,
@@ -118,8 +114,7 @@ pub struct Confirmed {
 }
 
 /// State of an epoch, with what it has become so far.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", content = "data", rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// The block to read at is chosen.
     Snapshot(SnapshotAt),
@@ -164,45 +159,13 @@ impl State {
         matches!(self, Self::Closed(_) | Self::Proven(_))
     }
 
-    /// Whether both hold the same and differ in nothing but their name.
+    /// Whether it must be on disk before anything follows from it: before a commitment or a transaction leaves, and while
+    /// more than one variant is known. Every other state is a function of these and the two chains: it may reach the disk
+    /// with the next that must.
     #[must_use]
-    pub fn same_data(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Allocated(mine) | Self::Committed(mine) | Self::Closed(mine),
-                Self::Allocated(theirs) | Self::Committed(theirs) | Self::Closed(theirs),
-            ) => mine == theirs,
-            (Self::Signed(mine) | Self::Sent(mine), Self::Signed(theirs) | Self::Sent(theirs)) => {
-                mine == theirs
-            }
-            (
-                Self::Confirmed(mine) | Self::Proven(mine),
-                Self::Confirmed(theirs) | Self::Proven(theirs),
-            ) => mine == theirs,
-            (mine, theirs) => mine == theirs,
-        }
-    }
-
-    /// The same data in the state of this name; `None` if that state holds other data.
-    #[must_use]
-    pub fn renamed(self, name: &str) -> Option<Self> {
-        Some(match (self, name) {
-            (Self::Allocated(it) | Self::Committed(it) | Self::Closed(it), "allocated") => {
-                Self::Allocated(it)
-            }
-            (Self::Allocated(it) | Self::Committed(it) | Self::Closed(it), "committed") => {
-                Self::Committed(it)
-            }
-            (Self::Allocated(it) | Self::Committed(it) | Self::Closed(it), "closed") => {
-                Self::Closed(it)
-            }
-            (Self::Signed(it) | Self::Sent(it), "signed") => Self::Signed(it),
-            (Self::Signed(it) | Self::Sent(it), "sent") => Self::Sent(it),
-            (Self::Confirmed(it) | Self::Proven(it), "confirmed") => Self::Confirmed(it),
-            (Self::Confirmed(it) | Self::Proven(it), "proven") => Self::Proven(it),
-            (state, name) if state.name() == name => state,
-            _ => return None,
-        })
+    pub fn must_last(&self) -> bool {
+        matches!(self, Self::Allocated(_) | Self::Signed(_))
+            || self.planned().is_some_and(|planned| !planned.others.is_empty())
     }
 
     /// The intent, from `Allocated` on.

@@ -1,5 +1,6 @@
 //! What settlement keeps: states, leaves, the baton, the wallet. What a function here has written is on disk when it
-//! returns; what belongs together is written together, the double-entry ledger included.
+//! returns, but for states that follow from others (ADR 0022); what belongs together is written together, the
+//! double-entry ledger included.
 
 pub mod answers;
 
@@ -12,10 +13,10 @@ use std::{
 use alloy::hex;
 use bitcoin::{Transaction, consensus::encode};
 use domain::{EpochId, Leaf};
-use sqlx::{Any, AnyPool, Row, Transaction as Tx, any::AnyRow};
+use sqlx::{Acquire, Any, AnyPool, Row, Transaction as Tx, any::AnyRow};
 
 use crate::{
-    database::Database,
+    database::{Database, Lazily, Opened},
     encode as leaf_encode,
     error::Error,
     ledger::{Figures, follow, put_figures},
@@ -24,6 +25,7 @@ use crate::{
 };
 
 mod memory;
+pub(crate) mod parts;
 mod wallet;
 
 use memory::Memory;
@@ -33,6 +35,7 @@ pub use wallet::{BitcoinNews, Marked};
 #[derive(Debug)]
 pub struct Store {
     pool: AnyPool,
+    lazily: Lazily,
     _lock: Option<File>,
     /// `None` where another process writes.
     memory: Option<Mutex<Memory>>,
@@ -44,9 +47,9 @@ impl Store {
     /// # Errors
     /// When another process holds it, or the file cannot be used.
     pub async fn open(database: &Database) -> Result<Self, Error> {
-        let (pool, lock) = database.open(false).await?;
+        let Opened { pool, lazily, lock } = database.open(false).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool, _lock: lock, memory: Some(Mutex::default()) })
+        Ok(Self { pool, lazily, _lock: lock, memory: Some(Mutex::default()) })
     }
 
     /// Opens the database for reading beside a running process.
@@ -54,8 +57,8 @@ impl Store {
     /// # Errors
     /// When the file is not there or cannot be read.
     pub async fn read(database: &Database) -> Result<Self, Error> {
-        let (pool, _) = database.open(true).await?;
-        Ok(Self { pool, _lock: None, memory: None })
+        let Opened { pool, lazily, .. } = database.open(true).await?;
+        Ok(Self { pool, lazily, _lock: None, memory: None })
     }
 
     /// A database transaction.
@@ -79,11 +82,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn stored(&self, epoch: EpochId) -> Result<Option<State>, Error> {
-        let row = sqlx::query("SELECT state, data FROM epochs WHERE epoch = $1")
-            .bind(i64::from(epoch.0))
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| read_state(epoch, &row, 0)).transpose()
+        parts::read(&self.pool, epoch).await
     }
 
     /// The name of the epoch's state.
@@ -108,16 +107,12 @@ impl Store {
     /// goes first: whether a commit that failed is on disk, only the database knows.
     async fn commit(
         &self,
-        mut tx: Tx<'static, Any>,
+        mut tx: Tx<'_, Any>,
         epoch: EpochId,
         state: &State,
     ) -> Result<(), Error> {
         let before = self.memory().and_then(|mut memory| memory.states.remove(&epoch));
-        if before.is_some_and(|before| before.same_data(state)) {
-            write_name(&mut tx, epoch, state).await?;
-        } else {
-            write_state(&mut tx, epoch, state).await?;
-        }
+        parts::write(&mut tx, epoch, state, before.as_ref()).await?;
         // the books follow every state in the transaction that writes it
         follow(&mut tx, epoch, state).await?;
         tx.commit().await?;
@@ -132,13 +127,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn states(&self) -> Result<Vec<(EpochId, State)>, Error> {
-        let rows = sqlx::query("SELECT epoch, state, data FROM epochs ORDER BY epoch");
-        let rows = rows.fetch_all(&self.pool).await?;
-        let read = |row: &AnyRow| {
-            let epoch = EpochId(number(row, 0)?);
-            Ok((epoch, read_state(epoch, row, 1)?))
-        };
-        rows.iter().map(read).collect()
+        parts::read_all(&self.pool).await
     }
 
     /// Epochs that still need something done, ascending.
@@ -170,12 +159,26 @@ impl Store {
         Ok((first.0..next.0).filter(|epoch| !have.contains(epoch)).map(EpochId).collect())
     }
 
+    /// The newest epochs, the newest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn newest(&self, count: i64) -> Result<Vec<EpochId>, Error> {
+        let rows = sqlx::query("SELECT epoch FROM epochs ORDER BY epoch DESC LIMIT $1");
+        let rows = rows.bind(count).fetch_all(&self.pool).await?;
+        rows.iter().map(|row| Ok(EpochId(number(row, 0)?))).collect()
+    }
+
     /// Writes a state.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn put_state(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
-        self.commit(self.begin().await?, epoch, state).await
+        if state.must_last() {
+            return self.commit(self.begin().await?, epoch, state).await;
+        }
+        let mut connection = self.lazily.connection(&self.pool).await?;
+        self.commit(connection.begin().await?, epoch, state).await
     }
 
     /// Writes a state with the epoch's leaves and what they come to.
@@ -227,7 +230,11 @@ impl Store {
         baton: &Coin,
         creator: &Transaction,
     ) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
+        let mut connection = match state.must_last() {
+            true => self.pool.acquire().await?,
+            false => self.lazily.connection(&self.pool).await?,
+        };
+        let mut tx = connection.begin().await?;
         sqlx::query(
             "INSERT INTO baton (id, epoch, coin, creator) VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET \
              epoch = excluded.epoch, coin = excluded.coin, creator = excluded.creator \
@@ -251,37 +258,6 @@ impl Store {
         let creator = from_hex(&row.get::<String, _>(2))?;
         Ok(Some((EpochId(number(&row, 0)?), from_json(&row.get::<String, _>(1))?, creator)))
     }
-}
-
-async fn write_state(tx: &mut Tx<'_, Any>, epoch: EpochId, state: &State) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO epochs (epoch, state, data) VALUES ($1, $2, $3) ON CONFLICT (epoch) DO UPDATE SET \
-         state = excluded.state, data = excluded.data",
-    )
-        .bind(i64::from(epoch.0))
-        .bind(state.name())
-        .bind(to_json(state)?)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-/// For a state that holds what the one before it held: a payout of many thousands is written once.
-async fn write_name(tx: &mut Tx<'_, Any>, epoch: EpochId, state: &State) -> Result<(), Error> {
-    let renamed = sqlx::query("UPDATE epochs SET state = $2 WHERE epoch = $1");
-    let renamed = renamed.bind(i64::from(epoch.0)).bind(state.name()).execute(&mut **tx).await?;
-    if renamed.rows_affected() != 1 {
-        return Err(Error::Damaged(format!("epoch {epoch} has left the database")));
-    }
-    Ok(())
-}
-
-/// The state of the name in a column, with the data in the next; the data may still have the name of an earlier one.
-fn read_state(epoch: EpochId, row: &AnyRow, column: usize) -> Result<State, Error> {
-    let name: String = row.get(column);
-    let data: State = from_json(&row.get::<String, _>(column.saturating_add(1)))?;
-    let other = || Error::Damaged(format!("epoch {epoch} is called {name} and holds other data"));
-    data.renamed(&name).ok_or_else(other)
 }
 
 /// A number that fits 32 bits.

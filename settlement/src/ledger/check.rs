@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     plan::{Plan, PlannedTx},
     state::{Planned, State},
-    store::Store,
+    store::{Store, parts},
 };
 
 impl Store {
@@ -153,14 +153,13 @@ async fn unexplained(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) ->
 /// before its epoch has come so far again. While that epoch is not planned yet, or has still to say whether what spends
 /// its baton is a variant, nobody knows, and nothing is signed.
 async fn planned(tx: &mut Tx<'_, Any>, epoch: EpochId, txid: &str) -> Result<bool, Error> {
-    let rows = sqlx::query(
-        "SELECT DISTINCT e.epoch, e.data, m.spends FROM marked m JOIN epochs e ON e.epoch = m.epoch WHERE m.txid = $1",
-    );
+    let rows = sqlx::query("SELECT DISTINCT epoch, spends FROM marked WHERE txid = $1");
     let rows = rows.bind(txid.to_owned()).fetch_all(&mut **tx).await?;
     for row in rows {
-        let (other, spends): (i64, String) = (row.get(0), row.get(2));
-        let state: State = serde_json::from_str(&row.get::<String, _>(1))
-            .map_err(|error| Error::Damaged(error.to_string()))?;
+        let (other, spends): (i64, String) = (row.get(0), row.get(1));
+        let other = u32::try_from(other).map(EpochId);
+        let other = other.map_err(|error| Error::Damaged(format!("an epoch: {error}")))?;
+        let Some(state) = parts::read(&mut **tx, other).await? else { continue };
         if let State::Snapshot(_) | State::Allocated(_) | State::Committed(_) = state {
             let what = format!("{txid} says that it pays epoch {other}, which is planned first");
             return Err(Error::waiting(epoch, what));

@@ -56,10 +56,10 @@ fn charges(said: &str) -> Value {
 async fn intent(world: &World, epoch: u32) -> (Commitment, Vec<Leaf>) {
     let path = world.dir.join("settlement.sqlite");
     let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
-    let row = sqlx::query("SELECT data FROM epochs WHERE epoch = ?").bind(epoch);
-    let state: String = row.fetch_one(&pool).await.unwrap().get(0);
-    let state: Value = serde_json::from_str(&state).unwrap();
-    let bytes: Bytes = state["data"]["commitment"].as_str().unwrap().parse().unwrap();
+    let row = sqlx::query("SELECT data FROM parts WHERE epoch = ? AND part = 'intent'").bind(epoch);
+    let intent: String = row.fetch_one(&pool).await.unwrap().get(0);
+    let intent: Value = serde_json::from_str(&intent).unwrap();
+    let bytes: Bytes = intent["commitment"].as_str().unwrap().parse().unwrap();
     let row = sqlx::query("SELECT leaves FROM packed_leaves WHERE epoch = ?").bind(epoch);
     let packed: String = row.fetch_one(&pool).await.unwrap().get(0);
     let leaves = settlement::encode::read_leaves(&hex::decode(packed).unwrap()).unwrap();
