@@ -9,6 +9,7 @@ CREATE TABLE parts (
 ALTER TABLE epochs DROP COLUMN data;
 
 -- A database from before this is one that was lost (see 0005): everything is read and computed again from both chains.
+-- Orders and answers stay; spends that a person accepted have to be accepted again.
 DELETE FROM epochs;
 DELETE FROM packed_leaves;
 DELETE FROM baton;

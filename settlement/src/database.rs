@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -137,7 +137,8 @@ const POSTGRES_READ: &str = "SET default_transaction_read_only = on;";
 /// What tells a connection when its commits reach the disk: before they return, or with a later one.
 type Sync = [&'static str; 2];
 const SQLITE_SYNC: Sync = ["PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"];
-const POSTGRES_SYNC: Sync = ["SET synchronous_commit = on", "SET synchronous_commit = off"];
+/// A server may die beside a settlement that lives on and remembers: there no commit waits.
+const POSTGRES_SYNC: Sync = ["SET synchronous_commit = on"; 2];
 
 /// An open database.
 #[derive(Debug)]
@@ -146,6 +147,8 @@ pub(crate) struct Opened {
     pub(crate) pool: AnyPool,
     /// Tells it otherwise, for a while.
     pub(crate) lazily: Lazily,
+    /// How often the database was connected to.
+    pub(crate) connects: Arc<AtomicU64>,
     /// Held by a writer to a file.
     pub(crate) lock: Option<File>,
 }
@@ -181,11 +184,14 @@ async fn connect(
 ) -> Result<Opened, Error> {
     let lazily = Lazily { sync, told: Arc::default() };
     let told = Arc::clone(&lazily.told);
+    let connects = Arc::<AtomicU64>::default();
+    let counted = Arc::clone(&connects);
     let [at_once, _] = sync;
     let options = AnyPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(10))
         .after_connect(move |connection, _| {
+            counted.fetch_add(1, Ordering::SeqCst);
             Box::pin(async move { connection.execute(sqlx::raw_sql(hook)).await.map(|_| ()) })
         })
         .before_acquire(move |connection, _| {
@@ -197,7 +203,7 @@ async fn connect(
                 Ok(true)
             })
         });
-    Ok(Opened { pool: options.connect(url).await?, lazily, lock })
+    Ok(Opened { pool: options.connect(url).await?, lazily, connects, lock })
 }
 
 /// Takes the lock file `path`.lock; it is released when the file is dropped.

@@ -137,7 +137,8 @@ fn check_signatures(
         .map_err(|error| bad(&error.to_string()))?;
     let message = Message::from(hash);
     for (key, signature) in theirs {
-        let asked = ours.bip32_derivation.contains_key(&key.inner);
+        // in one spelling only: the same signature under two names of a key is one signature
+        let asked = key.compressed && ours.bip32_derivation.contains_key(&key.inner);
         let right = secp.verify_ecdsa(&message, &signature.signature, &key.inner).is_ok();
         if !asked || signature.sighash_type != all || !right {
             return Err(bad("a signature is wrong, or of a key that was not asked for"));
@@ -189,6 +190,12 @@ mod tests {
         assert!(merge(&mut merged, &wrong).is_err(), "it would replace a good one");
         assert!(merge_signed(&mut merged, &unsigned).is_err(), "no signature at all");
         assert!(merge(&mut merged, &answers[2][..1].to_vec()).is_err(), "an input is left out");
+        let mut twice = answers[0].clone();
+        let longer = PublicKey::new_uncompressed(key.inner);
+        for input in &mut twice {
+            input.insert(longer, *own);
+        }
+        assert!(merge(&mut merged, &twice).is_err(), "one signature under two names");
         assert_eq!(signatures(&merged), answers[1], "nothing of it was taken");
         merge(&mut merged, &answers[2]).unwrap();
         finalise(merged).unwrap();

@@ -7,7 +7,10 @@ pub mod answers;
 use std::{
     collections::BTreeSet,
     fs::File,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use alloy::hex;
@@ -36,6 +39,8 @@ pub use wallet::{BitcoinNews, Marked};
 pub struct Store {
     pool: AnyPool,
     lazily: Lazily,
+    /// How often the database was connected to.
+    connects: Arc<AtomicU64>,
     _lock: Option<File>,
     /// `None` where another process writes.
     memory: Option<Mutex<Memory>>,
@@ -47,9 +52,9 @@ impl Store {
     /// # Errors
     /// When another process holds it, or the file cannot be used.
     pub async fn open(database: &Database) -> Result<Self, Error> {
-        let Opened { pool, lazily, lock } = database.open(false).await?;
+        let Opened { pool, lazily, connects, lock } = database.open(false).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool, lazily, _lock: lock, memory: Some(Mutex::default()) })
+        Ok(Self { pool, lazily, connects, _lock: lock, memory: Some(Mutex::default()) })
     }
 
     /// Opens the database for reading beside a running process.
@@ -57,8 +62,8 @@ impl Store {
     /// # Errors
     /// When the file is not there or cannot be read.
     pub async fn read(database: &Database) -> Result<Self, Error> {
-        let Opened { pool, lazily, .. } = database.open(true).await?;
-        Ok(Self { pool, lazily, _lock: None, memory: None })
+        let Opened { pool, lazily, connects, .. } = database.open(true).await?;
+        Ok(Self { pool, lazily, connects, _lock: None, memory: None })
     }
 
     /// A database transaction.
@@ -100,7 +105,9 @@ impl Store {
     }
 
     fn memory(&self) -> Option<MutexGuard<'_, Memory>> {
-        self.memory.as_ref().map(|map| map.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut memory = self.memory.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.learnt_over(self.connects.load(Ordering::SeqCst));
+        Some(memory)
     }
 
     /// Writes a state in a transaction that has written what belongs to it, and commits. What is remembered of the epoch

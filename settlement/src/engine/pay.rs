@@ -162,7 +162,7 @@ impl<R: Rim> Engine<R> {
             if found == 1 {
                 self.halts.at(HaltPoint::OneSignature).await;
             }
-            if found == needed {
+            if found >= needed {
                 return Ok(psbt::finalise(merged)?);
             }
         }

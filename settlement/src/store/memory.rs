@@ -25,9 +25,20 @@ pub(super) struct Memory {
     pub(super) rivals: BTreeMap<(OutPoint, Txid), Rivals>,
     /// How often blocks brought payouts. An answer that was read under an older count is not kept.
     news: u64,
+    /// Over which connection, counted, it was learnt.
+    connection: u64,
 }
 
 impl Memory {
+    /// A server that was started again, or another one in its place, may know less than the one before it.
+    pub(super) fn learnt_over(&mut self, connection: u64) {
+        if self.connection != connection {
+            self.connection = connection;
+            self.states.clear();
+            self.forget_blocks();
+        }
+    }
+
     /// Blocks have brought payouts: what was answered before them may be wrong now.
     pub(super) fn forget_blocks(&mut self) {
         self.seen.clear();

@@ -20,7 +20,7 @@ use crate::{
 
 /// One row a part, with the name of the epoch's state.
 const ALL: &str =
-    "SELECT e.epoch, e.state, p.part, p.data FROM epochs e JOIN parts p ON p.epoch = e.epoch";
+    "SELECT e.epoch, e.state, p.part, p.data FROM epochs e LEFT JOIN parts p ON p.epoch = e.epoch";
 
 const SNAPSHOT: &str = "snapshot";
 const INTENT: &str = "intent";
@@ -117,16 +117,22 @@ pub(super) async fn write(
     state: &State,
     before: Option<&State>,
 ) -> Result<(), Error> {
-    let sql = match before {
-        // a row that somebody has removed does not come back without its parts
-        Some(_) => "UPDATE epochs SET state = $2 WHERE epoch = $1",
-        None => {
-            "INSERT INTO epochs (epoch, state) VALUES ($1, $2) ON CONFLICT (epoch) DO UPDATE SET state = excluded.state"
-        }
+    let named = match before {
+        // what is not there as it was left does not go on without its parts
+        Some(before) => sqlx::query("UPDATE epochs SET state = $2 WHERE epoch = $1 AND state = $3")
+            .bind(i64::from(epoch.0))
+            .bind(state.name())
+            .bind(before.name()),
+        None => sqlx::query(
+            "INSERT INTO epochs (epoch, state) VALUES ($1, $2) ON CONFLICT (epoch) DO UPDATE SET state = excluded.state",
+        )
+        .bind(i64::from(epoch.0))
+        .bind(state.name()),
     };
-    let named = sqlx::query(sql).bind(i64::from(epoch.0)).bind(state.name());
     if named.execute(&mut **tx).await?.rows_affected() != 1 {
-        return Err(Error::Damaged(format!("epoch {epoch} has left the database")));
+        return Err(Error::Damaged(format!(
+            "epoch {epoch} is not as it was left: the database has lost what it had written, or another process writes to it"
+        )));
     }
     let before = before.map(Parts::of).unwrap_or_default();
     for (part, data) in Parts::of(state).changed(&before)? {
@@ -165,7 +171,9 @@ fn whole(rows: Vec<AnyRow>) -> Result<Vec<(EpochId, State)>, Error> {
     for row in rows {
         let epoch = EpochId(number(&row, 0)?);
         let (_, parts) = epochs.entry(epoch).or_insert_with(|| (row.get(1), BTreeMap::new()));
-        parts.insert(row.get(2), row.get(3));
+        if let (Some(part), Some(data)) = (row.get(2), row.get(3)) {
+            parts.insert(part, data);
+        }
     }
     epochs
         .into_iter()
