@@ -30,6 +30,11 @@ contract UpgradeTest is UpgradeFixture {
         assertEq(upgrader.proposal(1).structHash, 0, "closed");
     }
 
+    function test_cashForNoSeriesIsRefused() public {
+        vm.expectRevert(abi.encodeWithSelector(ISeriesUpgrader.UnknownSeries.selector, 99));
+        upgrader.addCash(99, 1);
+    }
+
     function test_theRestFundsTheNextUpgrade() public {
         upgradeBy(standard());
         ISeriesUpgrader.Upgrade memory u = upgradeOf(keccak256("second generation"), keccak256("third"));
