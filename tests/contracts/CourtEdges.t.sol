@@ -39,6 +39,16 @@ contract CourtEdgesTest is CourtFixture {
         assertTrue(court.accCorrection(epochNow(), address(line.pool), 1) == -int256(said), "nothing stays");
     }
 
+    /// Each wrapper from its own epoch on, and nobody else.
+    function test_whoIsAWrapper() public view {
+        ICreditRule credits = court.credits();
+        assertTrue(
+            credits.isWrapper(FIRST, address(line.pool)) && credits.isWrapper(FIRST, address(line.queue)), "both"
+        );
+        assertTrue(!credits.isWrapper(FIRST - 1, address(line.queue)), "not before it was added");
+        assertTrue(!credits.isWrapper(FIRST, actor(0)), "a holder");
+    }
+
     /// A piece of an epoch in which nobody held a unit credits nobody.
     function test_aPieceWithoutUnitsCreditsNobody() public {
         IFleetOracle.FleetReport memory r = reportOf(_SATS);
@@ -71,6 +81,27 @@ contract CourtEdgesTest is CourtFixture {
     }
 
     /* TREES */
+
+    /// Before the first epoch there is nothing to bring, and nothing was credited.
+    function test_theFirstEpochHasNoneBeforeIt() public {
+        _e = report(_SATS);
+        Plan memory p = plan(_e);
+        shift(at(p, actor(3)), -1);
+        commit(p);
+        assertEq(books(_e).before.length, 0, "no record before");
+        _wrongShare(indexOf(_e, actor(3)), actor(3), 1);
+        assertTrue(court.accCorrection(epochNow(), actor(3), 1) == 1, "given back");
+    }
+
+    function test_disorder_ofAnHonestTree() public {
+        _begin();
+        commit(plan(_e));
+        ILedgerCourt.Opening memory left = opening(_e, 0);
+        ILedgerCourt.Opening memory right = opening(_e, 1);
+        bytes memory here = encoded(_e);
+        vm.expectRevert(ILedgerCourt.NoFault.selector);
+        court.disorder(_e, here, left, right);
+    }
 
     /// The epoch before has a tree of no leaf: it shows nobody's, without any opening.
     function test_anEmptyTreeShowsNobody() public {

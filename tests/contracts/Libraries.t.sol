@@ -68,6 +68,22 @@ contract LibrariesTest is Test {
         _reader.parse(Bitcoin.transaction(keccak256("before"), 3, new Bitcoin.Output[](0)));
     }
 
+    /// Inputs and outputs that say they are longer than the transaction.
+    function test_partsBeyondTheEndAreRefused() public {
+        bytes memory raw = _transaction(22);
+        // version 4, count 1, outpoint 36: then the first input's script length
+        assertEq(uint8(raw[41]), 0, "no script");
+        raw[41] = 0xf0;
+        vm.expectRevert(IEpochLedger.BadTransaction.selector);
+        _reader.parse(raw);
+        raw = _transaction(22);
+        // the output's script ends four bytes before the end
+        assertEq(uint8(raw[raw.length - 4 - 22 - 1]), 22, "script length");
+        raw[raw.length - 4 - 22 - 1] = 0x1b;
+        vm.expectRevert(IEpochLedger.BadTransaction.selector);
+        _reader.parse(raw);
+    }
+
     function test_outputsThatEndEarlyAreRefused() public {
         bytes memory raw = abi.encodePacked(Bitcoin.le(7, 8), hex"0251ac");
         (uint256 sats, bytes memory script, uint256 next) = _reader.output(raw, 0);

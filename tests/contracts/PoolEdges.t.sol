@@ -31,6 +31,23 @@ contract PoolEdgesTest is OnBuybackPool {
         assertEq(_pool.owedToClaims(), 0, "owed no more");
     }
 
+    /// After 21 missed reports a pool without cash has nothing to share out: the tickets stay.
+    function test_noCashOpensNoRound() public {
+        vm.prank(actor(1));
+        _queue.enqueue(10e18);
+        _values.set(20e6, 21e6, false, epochNow() - 1);
+        skip(22 * EPOCH);
+        _pool.roll();
+        assertGe(_pool.missedReports(), 21, "silent");
+        (, uint256 units,, uint256 cash) = _pool.round();
+        assertEq(units + cash, 0, "no round");
+        vm.expectRevert(IExitQueue.NothingToSettle.selector);
+        _queue.settle(1);
+        vm.prank(actor(1));
+        _queue.takeBack(0);
+        assertEq(_unit.balanceOf(actor(1)), 100_000e18, "and can be taken back");
+    }
+
     function test_aPriceBeyondAllBalancesIsRefused() public {
         _provide(actor(9), 1_000_000e6);
         _sell(actor(1), 100e18);

@@ -187,6 +187,16 @@ contract UpgradeTest is UpgradeFixture {
         assertLe(upgrader.hardwareCash(1) * 100, uint256(scrap) * 2, "at most 2 %");
     }
 
+    /// Less than 1 H/s per unit would be no hashrate.
+    function test_hashrateBelowOnePerUnitIsRefused() public {
+        ISeriesUpgrader.Upgrade memory u = standard();
+        u.hashrate = 99; // over 100 units
+        proposeAndWait(u);
+        bytes[] memory list = attested(u);
+        vm.expectRevert(ISeriesRegistry.ZeroHashrate.selector);
+        upgrader.execute(u, list);
+    }
+
     function testFuzz_hashratePerUnitRoundsDown(uint96 units, uint128 hashrate) public {
         units = uint96(bound(units, 1e18, 1e24));
         registerUnits(units);
