@@ -89,7 +89,7 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     }
 
     /// @inheritdoc ILedgerCourt
-    function bond() public view returns (uint256) {
+    function bond() external view returns (uint256) {
         return _bond;
     }
 
@@ -105,12 +105,11 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
 
     /// @inheritdoc ILedgerCourt
     function withdraw(address to) external restricted {
-        uint256 left = bond();
-        uint256 amount = _announced < left ? _announced : left;
+        uint256 amount = _announced < _bond ? _announced : _bond;
         if (amount == 0) revert NothingToClaim();
         if (block.timestamp < _announcedFrom) revert TooEarly(_announcedFrom);
         uint256 needed = requiredBond();
-        left -= amount;
+        uint256 left = _bond - amount;
         if (left < needed) revert BondTooSmall(needed, left);
         (_bond, _announced) = (uint160(left), 0);
         emit Withdrawn(to, amount);
@@ -120,7 +119,7 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     /// @inheritdoc ILedgerCourt
     function bonded() external view returns (bool) {
         if (bondFactor == 0) return true;
-        uint256 free = bond() > _announced ? bond() - _announced : 0;
+        uint256 free = _bond > _announced ? _bond - _announced : 0;
         return free >= requiredBond();
     }
 
