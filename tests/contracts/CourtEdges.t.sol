@@ -219,6 +219,33 @@ contract CourtEdgesTest is CourtFixture {
         assertEq(court.poolOf(id).amount + reward, type(uint96).max, "all of it is shared");
     }
 
+    /// Two series of one account, both of a paid batch: one penalty, of which each fault claims its part once.
+    function test_eachFaultOfABatchIsClaimedForItself() public {
+        bondUp(1e12);
+        _begin();
+        Plan memory p = plan(_e);
+        ILedgerCourt.Leaf memory leaf = at(p, actor(0));
+        leaf.acc = abi.encodePacked(
+            uint16(1), uint128(accOf(leaf, 1) - (99 << 64)), uint16(2), uint128(accOf(leaf, 2) - (299 << 64))
+        );
+        uint256 penalty = uint256(p.totals[leaf.out >> 16]) * 60_000e6 / 1e8 / 10;
+        commit(p);
+        uint256 index = indexOf(_e, actor(0));
+        _wrongShare(index, actor(0), 1);
+        _wrongShare(index, actor(0), 2);
+        assertEq(1e12 - court.bond(), penalty, "a tenth of the batch, once");
+        uint256 rest = penalty - penalty / 20;
+        skip(1 days);
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(0), 1);
+        assertEq(quote.balanceOf(actor(0)), rest / 4, "100 of 400 sats");
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(0), 2);
+        assertEq(quote.balanceOf(actor(0)), rest / 4 + rest * 3 / 4, "and the other 300");
+        vm.expectRevert(ILedgerCourt.NothingToClaim.selector);
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(0), 2);
+        vm.expectRevert(ILedgerCourt.NothingToClaim.selector);
+        court.claim(ILedgerCourt.Fault.WrongDue, _e, actor(0), 1);
+    }
+
     function test_lateCommit_ofEpochsThatOweNone() public {
         _begin();
         vm.warp((uint256(_e) + 20) * EPOCH);
