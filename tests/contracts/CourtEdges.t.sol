@@ -288,6 +288,31 @@ contract CourtEdgesTest is CourtFixture {
         court.answer(actor(3), _e, books(_e), here, before);
     }
 
+    function _silent(uint256 from) private {
+        vm.warp(from);
+        court.demand{value: court.demandDeposit()}(actor(3), _e, reportBytes[_e]);
+        vm.warp(from + 12 hours + 1);
+        court.silence(actor(3), _e);
+    }
+
+    /// Silent twice on one day: one penalty, and the whole of it is the account's.
+    function test_silentTwiceOnADay() public {
+        bondUp(1e12);
+        _begin();
+        commit(plan(_e));
+        vm.deal(address(this), 1 ether);
+        uint256 day = block.timestamp / 1 days + 1;
+        _silent(day * 1 days - 12 hours);
+        _silent(day * 1 days + 2);
+        assertEq(block.timestamp / 1 days, day, "the same day");
+        assertEq(court.bond(), 1e12 - 180e6, "one penalty");
+        skip(1 days);
+        court.claim(ILedgerCourt.Fault.Silence, _e, actor(3), day);
+        assertEq(quote.balanceOf(actor(3)), 171e6, "by both harms");
+    }
+
+    receive() external payable {}
+
     /// An answer dearer than the deposit costs who asked all of it, and no more.
     function test_answer_takesNoMoreThanTheDeposit() public {
         _begin();
