@@ -29,16 +29,23 @@ contract CreditRule is ICreditRule {
         view
         returns (uint256 sum)
     {
-        IFleetOracle.FleetReport memory report = _report(epoch, encoded);
+        IFleetOracle.SeriesReport[] calldata lines = _lines(epoch, encoded);
         // a wrapper's own output belongs to its holders
         if (isWrapper(epoch, account)) return 0;
-        for (uint256 i = 0; i < report.series.length; ++i) {
-            if (report.series[i].series != series) continue;
-            ITwabToken unit = _unit(series);
-            IEpochLedger.Wrapper[] memory list = _wrappersOf(series, epoch);
-            for (uint256 j = 0; j < report.series[i].pots.length; ++j) {
-                sum += _ofPiece(unit, list, report.series[i].pots[j], account);
-            }
+        for (uint256 i = 0; i < lines.length; ++i) {
+            if (lines[i].series == series) sum += _ofPots(epoch, series, lines[i].pots, account);
+        }
+    }
+
+    function _ofPots(uint32 epoch, uint16 series, IFleetOracle.Piece[] calldata pots, address account)
+        private
+        view
+        returns (uint256 sum)
+    {
+        ITwabToken unit = _unit(series);
+        IEpochLedger.Wrapper[] memory list = _ledger.wrappersOf(series, epoch);
+        for (uint256 i = 0; i < pots.length; ++i) {
+            sum += _ofPiece(unit, list, pots[i], account);
         }
     }
 
@@ -46,7 +53,7 @@ contract CreditRule is ICreditRule {
     function _ofPiece(
         ITwabToken unit,
         IEpochLedger.Wrapper[] memory list,
-        IFleetOracle.Piece memory piece,
+        IFleetOracle.Piece calldata piece,
         address account
     ) private view returns (uint256 sum) {
         uint32 epoch = piece.workEpoch;
@@ -68,36 +75,26 @@ contract CreditRule is ICreditRule {
         return ITwabToken(registry.unitOf(series));
     }
 
-    /// @dev The wrappers of `series` that count in `epoch`.
-    function _wrappersOf(uint16 series, uint32 epoch) private view returns (IEpochLedger.Wrapper[] memory list) {
-        list = _ledger.wrappers();
-        uint256 count = 0;
-        for (uint256 i = 0; i < list.length; ++i) {
-            if (list[i].series == series && _ledger.wrapperFrom(i) <= epoch) list[count++] = list[i];
-        }
-        assembly ("memory-safe") {
-            mstore(list, count)
-        }
-    }
-
     /// @inheritdoc ICreditRule
     function isWrapper(uint32 epoch, address account) public view returns (bool) {
         if (!_ledger.isWrapper(account)) return false;
         IEpochLedger.Wrapper[] memory list = _ledger.wrappers();
-        for (uint256 i = 0; i < list.length; ++i) {
-            if (list[i].wrapper == account) return _ledger.wrapperFrom(i) <= epoch;
+        uint256 i = 0;
+        while (list[i].wrapper != account) {
+            ++i;
         }
-        return false;
+        return _ledger.wrapperFrom(i) <= epoch;
     }
 
     /// @inheritdoc ICreditRule
     function pinAll(uint32 epoch, address account, bytes calldata encoded) external {
-        IFleetOracle.FleetReport memory report = _report(epoch, encoded);
-        for (uint256 i = 0; i < report.series.length; ++i) {
-            ITwabToken unit = _unit(report.series[i].series);
-            IEpochLedger.Wrapper[] memory list = _wrappersOf(report.series[i].series, epoch);
-            for (uint256 j = 0; j < report.series[i].pots.length; ++j) {
-                uint32 work = report.series[i].pots[j].workEpoch;
+        IFleetOracle.SeriesReport[] calldata lines = _lines(epoch, encoded);
+        for (uint256 i = 0; i < lines.length; ++i) {
+            IFleetOracle.SeriesReport calldata line = lines[i];
+            ITwabToken unit = _unit(line.series);
+            IEpochLedger.Wrapper[] memory list = _ledger.wrappersOf(line.series, epoch);
+            for (uint256 j = 0; j < line.pots.length; ++j) {
+                uint32 work = line.pots[j].workEpoch;
                 _pin(unit, account, work);
                 _pin(unit, address(0), work);
                 for (uint256 k = 0; k < list.length; ++k) {
@@ -114,16 +111,20 @@ contract CreditRule is ICreditRule {
         try token.pin(account, epoch) {} catch {}
     }
 
-    /// @dev The report posted for the epoch; an empty one for a gap.
-    function _report(uint32 epoch, bytes calldata encoded)
+    /// @dev Series of the report posted for the epoch; none for a gap.
+    function _lines(uint32 epoch, bytes calldata encoded)
         private
         view
-        returns (IFleetOracle.FleetReport memory report)
+        returns (IFleetOracle.SeriesReport[] calldata lines)
     {
         bytes32 hash = _oracle.reportHash(epoch);
-        if (hash == 0 && encoded.length == 0) return report;
-        if (hash == 0) revert WrongReport(epoch);
-        if (keccak256(encoded) != hash) revert WrongReport(epoch);
-        report = abi.decode(encoded, (IFleetOracle.FleetReport));
+        if (hash == 0 ? encoded.length != 0 : keccak256(encoded) != hash) revert WrongReport(epoch);
+        IFleetOracle.FleetReport calldata report;
+        assembly ("memory-safe") {
+            // the report stands after its offset, in the one encoding that the oracle hashed
+            report := add(encoded.offset, 32)
+            lines.length := 0
+        }
+        if (hash != 0) lines = report.series;
     }
 }

@@ -74,6 +74,8 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     Head private _head;
     Baton private _baton;
     Wrapper[] private _wrappers;
+    /// @dev bit i: wrapper i of the list is of the series
+    mapping(uint16 series => uint256 bits) private _wrappersOf;
     /// @inheritdoc IEpochLedger
     mapping(uint256 index => uint32) public wrapperFrom;
     /// @inheritdoc IEpochLedger
@@ -122,6 +124,7 @@ contract EpochLedger is IEpochLedger, AccessManaged {
             if (_wrappers[i].firstLoss == wrapper.wrapper) revert BadWrapper(wrapper.wrapper);
         }
         wrapperFrom[_wrappers.length] = _head.nextEpoch;
+        _wrappersOf[wrapper.series] |= 1 << _wrappers.length;
         isWrapper[wrapper.wrapper] = true;
         _wrappers.push(wrapper);
         emit WrapperAdded(wrapper);
@@ -375,6 +378,20 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     /// @inheritdoc IEpochLedger
     function wrappers() external view returns (Wrapper[] memory) {
         return _wrappers;
+    }
+
+    /// @inheritdoc IEpochLedger
+    function wrappersOf(uint16 series, uint32 epoch) external view returns (Wrapper[] memory list) {
+        uint256 bits = _wrappersOf[series];
+        if (bits == 0) return list;
+        list = new Wrapper[](_wrappers.length);
+        uint256 count = 0;
+        for (uint256 i = 0; i < list.length; ++i) {
+            if (bits >> i & 1 == 1 && wrapperFrom[i] <= epoch) list[count++] = _wrappers[i];
+        }
+        assembly ("memory-safe") {
+            mstore(list, count)
+        }
     }
 
     /// @inheritdoc IEpochLedger

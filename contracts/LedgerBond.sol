@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {FixedPointMathLib as Math} from "solady/utils/FixedPointMathLib.sol";
+import {SafeCastLib} from "solady/utils/SafeCastLib.sol";
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
@@ -14,6 +15,7 @@ import {Production} from "./libraries/Production.sol";
 /// @notice The operator's bond, and where penalties go: at most 5 % to who showed the fault, the rest to whom it harmed.
 /// What no harmed account claims stays here for ever, so that a fault that harms nobody in particular costs as much.
 abstract contract LedgerBond is ILedgerCourt, AccessManaged {
+    using SafeCastLib for uint256;
     using SafeTransferLib for address;
 
     /// @dev a batch of the challenged epoch, or `_NO_BATCH` and nothing else
@@ -21,6 +23,17 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
         uint16 batch;
         uint64 total;
         bytes32 outputsHash;
+    }
+
+    /// @dev an upheld fault, one word: `upheld:8 | batch:16 | day:32 | harm:96`
+    struct Verdict {
+        /// sats that the account was harmed by, until it claims its part of the penalty
+        uint96 harm;
+        /// the penalty's batch and day
+        uint32 day;
+        uint16 batch;
+        /// a correction is written once
+        bool upheld;
     }
 
     uint256 internal constant _EPOCH = 28_800;
@@ -43,12 +56,14 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     /// @notice Zero where nothing is asked of the operator.
     uint256 public immutable bondFactor;
 
-    /// @inheritdoc ILedgerCourt
-    uint256 public bond;
+    /// @dev one word, as a penalty needs both: `deposits:96 | bond:160`
+    uint160 private _bond;
+    /// @dev ether that demands left
+    uint96 internal _deposits;
     uint256 private _announced;
     uint256 private _announcedFrom;
     mapping(bytes32 id => Pool) private _pools;
-    mapping(bytes32 id => mapping(address account => uint256)) private _harm;
+    mapping(bytes32 key => Verdict) internal _verdicts;
     /// @inheritdoc ILedgerCourt
     mapping(address challenger => uint256) public rewardOf;
 
@@ -69,8 +84,13 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
         uint256 before = ITwabToken(quoteToken).balanceOf(address(this));
         quoteToken.safeTransferFrom(msg.sender, address(this), amount);
         amount = ITwabToken(quoteToken).balanceOf(address(this)) - before;
-        bond += amount;
+        _bond += amount.toUint160();
         emit Bonded(msg.sender, amount);
+    }
+
+    /// @inheritdoc ILedgerCourt
+    function bond() external view returns (uint256) {
+        return _bond;
     }
 
     /// @inheritdoc ILedgerCourt
@@ -85,12 +105,13 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
 
     /// @inheritdoc ILedgerCourt
     function withdraw(address to) external restricted {
-        uint256 amount = _announced < bond ? _announced : bond;
+        uint256 amount = _announced < _bond ? _announced : _bond;
         if (amount == 0) revert NothingToClaim();
         if (block.timestamp < _announcedFrom) revert TooEarly(_announcedFrom);
         uint256 needed = requiredBond();
-        if (bond - amount < needed) revert BondTooSmall(needed, bond - amount);
-        (bond, _announced) = (bond - amount, 0);
+        uint256 left = _bond - amount;
+        if (left < needed) revert BondTooSmall(needed, left);
+        (_bond, _announced) = (uint160(left), 0);
         emit Withdrawn(to, amount);
         quoteToken.safeTransfer(to, amount);
     }
@@ -98,7 +119,7 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     /// @inheritdoc ILedgerCourt
     function bonded() external view returns (bool) {
         if (bondFactor == 0) return true;
-        uint256 free = bond > _announced ? bond - _announced : 0;
+        uint256 free = _bond > _announced ? _bond - _announced : 0;
         return free >= requiredBond();
     }
 
@@ -141,18 +162,26 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     }
 
     /// @dev Takes the penalty if this is the day's first fault of this kind and batch, books `harm`, and pays the challenger.
-    function _penalise(Fault fault, uint32 epoch, At memory place, address account, uint256 harm, address challenger)
-        internal
-    {
+    function _penalise(
+        Fault fault,
+        uint32 epoch,
+        At memory place,
+        address account,
+        uint256 harm,
+        address challenger,
+        Verdict storage verdict
+    ) internal {
         emit Upheld(fault, epoch, account, challenger);
         uint256 total = place.batch == _NO_BATCH ? oracle.potOf(epoch) : place.total;
         if (total == 0) total = _largestPot();
-        bytes32 id = poolId(fault, epoch, place.batch, block.timestamp / 1 days);
+        uint256 day = block.timestamp / 1 days;
+        bytes32 id = poolId(fault, epoch, place.batch, day);
         Pool storage pool = _pools[id];
         if (fault == Fault.Unpaid) {
             pool.weight = uint96(total);
         } else if (harm != 0) {
-            _harm[id][account] += harm;
+            verdict.harm += uint96(harm);
+            (verdict.day, verdict.batch) = (uint32(day), place.batch);
             pool.weight += uint96(harm);
         }
         uint256 reward = _takePenalty(id, pool, total);
@@ -164,9 +193,9 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
         if (pool.taken) return 0;
         pool.taken = true;
         uint256 amount = _quoteOf(total) * _PENALTY_PPM / _PPM;
-        if (amount > bond) amount = bond;
+        if (amount > _bond) amount = _bond;
         if (amount > type(uint96).max) amount = type(uint96).max;
-        bond -= amount;
+        _bond -= uint160(amount);
         reward = amount * _CHALLENGER_PPM / _PPM;
         pool.amount = uint96(amount - reward);
         emit Penalised(id, amount, reward);
@@ -175,13 +204,15 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     /// @dev At the block's base fee, from what was given for it; a receiver that refuses loses it.
     function _payGas(address to, uint256 gasAtStart) private {
         uint256 amount = (gasAtStart - gasleft() + _GAS_BASE) * block.basefee * _GAS_TIMES;
-        uint256 purse = address(this).balance - _reserved();
+        uint256 purse = address(this).balance - _deposits;
         if (amount > purse) amount = purse;
         if (amount != 0) to.trySafeTransferETH(amount, 50_000);
     }
 
-    /// @dev Ether that is somebody's deposit.
-    function _reserved() internal view virtual returns (uint256);
+    /// @dev `which`: the series, or the day of a fault that can be upheld every day.
+    function _key(Fault fault, uint32 epoch, address account, uint256 which) internal pure returns (bytes32) {
+        return keccak256(abi.encode(fault, epoch, account, which));
+    }
 
     /// @inheritdoc ILedgerCourt
     function poolId(Fault fault, uint32 epoch, uint16 batch, uint256 day) public pure returns (bytes32) {
@@ -194,12 +225,12 @@ abstract contract LedgerBond is ILedgerCourt, AccessManaged {
     }
 
     /// @inheritdoc ILedgerCourt
-    function claim(uint32 epoch, uint16 batch, uint256 day, address account) external {
+    function claim(Fault fault, uint32 epoch, address account, uint256 which) external {
+        Verdict storage verdict = _verdicts[_key(fault, epoch, account, which)];
+        (uint256 harm, uint256 day) = (verdict.harm, verdict.day);
         if (block.timestamp / 1 days <= day) revert DayNotOver(day);
-        bytes32 id = poolId(Fault.WrongShare, epoch, batch, day);
-        uint256 harm = _harm[id][account];
-        _harm[id][account] = 0;
-        _payPart(id, account, harm);
+        verdict.harm = 0;
+        _payPart(poolId(fault, epoch, verdict.batch, day), account, harm);
     }
 
     /// @inheritdoc ILedgerCourt

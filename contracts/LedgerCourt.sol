@@ -25,7 +25,6 @@ contract LedgerCourt is LedgerEvidence {
     uint256 public immutable demandDeposit;
 
     mapping(address account => mapping(uint32 epoch => Demand)) public demands;
-    uint256 private _deposits;
 
     constructor(
         address authority,
@@ -55,10 +54,14 @@ contract LedgerCourt is LedgerEvidence {
         (, uint256 found) = LedgerTree.accumulators(leaf.leaf.acc, series);
         uint256 right = _right(epoch, books, account, series, report, before);
         if (found == right) revert NoFault();
-        _decide(Fault.WrongShare, epoch, account, series);
+        Verdict storage verdict = _decide(Fault.WrongShare, epoch, account, series);
         _correct(account, series, int256(right) - int256(found));
-        uint256 harm = right > found ? ((right - found) >> 64) + 1 : 0;
-        _penalise(Fault.WrongShare, epoch, place, account, harm, msg.sender);
+        _penalise(Fault.WrongShare, epoch, place, account, _missing(found, right), msg.sender, verdict);
+    }
+
+    /// @dev Sats, rounded up.
+    function _missing(uint256 found, uint256 right) private pure returns (uint256) {
+        return right > found ? ((right - found) >> 64) + 1 : 0;
     }
 
     /// @dev What the account's accumulator has to be: its base and the epoch's credit.
@@ -80,25 +83,29 @@ contract LedgerCourt is LedgerEvidence {
         metered
     {
         Leaf calldata l = leaf.leaf;
-        (IEpochLedger.Record memory terms, At memory place) = _openIn(epoch, books, leaf);
+        (IEpochLedger.Record calldata terms, At memory place) = _openIn(epoch, books, leaf);
         (uint256 paid, uint32 since) = _paidBase(epoch, books.before, l.account, before);
-        IPayoutRegistry.Entry memory entry = payouts.entryAt(l.account, epoch);
-        (uint256 credited,) = LedgerTree.accumulators(l.acc, 0);
-        DueRule.Due memory due = DueRule.due(epoch, credited >> 64, paid, since, entry, terms);
-        if (_keepsDue(l, paid, due, entry.scriptHash)) revert NoFault();
-        _decide(Fault.WrongDue, epoch, l.account, 0);
+        (bool kept, uint256 due) = _due(l, terms, paid, since);
+        if (kept) revert NoFault();
+        Verdict storage verdict = _decide(Fault.WrongDue, epoch, l.account, 0);
         // with an output, what it pays counts, and `badOutput` decides that
         if (l.out == _NOT_PAID && l.paid != paid) _correct(l.account, 0, int256(paid) - int256(uint256(l.paid)));
-        _penalise(Fault.WrongDue, epoch, place, l.account, _withheld(l, paid, due.sats), msg.sender);
+        _penalise(Fault.WrongDue, epoch, place, l.account, _withheld(l, paid, due), msg.sender, verdict);
     }
 
-    function _keepsDue(Leaf calldata l, uint256 paid, DueRule.Due memory due, bytes32 scriptHash)
+    /// @dev Whether the leaf says what the Due rule gives, and the sats that are due.
+    function _due(Leaf calldata l, IEpochLedger.Record calldata terms, uint256 paid, uint32 since)
         private
-        pure
-        returns (bool)
+        view
+        returns (bool kept, uint256 sats)
     {
-        return l.scriptHash == scriptHash && l.paid == paid + due.sats && l.since == due.since
+        uint32 epoch = terms.epoch;
+        IPayoutRegistry.Entry memory entry = payouts.entryAt(l.account, epoch);
+        (uint256 credited,) = LedgerTree.accumulators(l.acc, 0);
+        DueRule.Due memory due = DueRule.due(epoch, credited >> 64, paid, since, entry, terms.minPay, terms.defer);
+        kept = l.scriptHash == entry.scriptHash && l.paid == paid + due.sats && l.since == due.since
             && (l.out != _NOT_PAID) == (due.sats != 0);
+        sats = due.sats;
     }
 
     /// @dev Sats that are due and not scheduled.
@@ -119,12 +126,12 @@ contract LedgerCourt is LedgerEvidence {
         (, At memory place) = _openIn(epoch, books, leaf);
         if (l.out == _NOT_PAID) revert NoFault();
         (uint256 paid,) = _paidBase(epoch, books.before, l.account, before);
-        uint256 actual = _paidBy(epoch, place, l, outputs);
-        if (paid + actual == l.paid) revert NoFault();
-        _decide(Fault.BadOutput, epoch, l.account, 0);
-        _correct(l.account, 0, int256(paid + actual) - int256(uint256(l.paid)));
-        uint256 harm = l.paid > paid + actual ? l.paid - paid - actual : 0;
-        _penalise(Fault.BadOutput, epoch, place, l.account, harm, msg.sender);
+        paid += _paidBy(epoch, place, l, outputs);
+        if (paid == l.paid) revert NoFault();
+        Verdict storage verdict = _decide(Fault.BadOutput, epoch, l.account, 0);
+        _correct(l.account, 0, int256(paid) - int256(uint256(l.paid)));
+        uint256 harm = l.paid > paid ? l.paid - paid : 0;
+        _penalise(Fault.BadOutput, epoch, place, l.account, harm, msg.sender, verdict);
     }
 
     /// @inheritdoc ILedgerCourt
@@ -141,15 +148,19 @@ contract LedgerCourt is LedgerEvidence {
         if (credits.isWrapper(epoch, account)) revert NoFault();
         uint256 right = _right(epoch, books, account, series, report, before);
         if (right == 0) revert NoFault();
-        _decide(Fault.Omitted, epoch, account, series);
+        Verdict storage verdict = _decide(Fault.Omitted, epoch, account, series);
         _correct(account, series, int256(right));
-        bytes32 paidKey = _key(Fault.Omitted, epoch, account, 0);
-        if (!_decided[paidKey]) {
-            _decided[paidKey] = true;
-            (uint256 paid,) = _paidBase(epoch, books.before, account, before);
-            _correct(account, 0, int256(paid));
-        }
-        _penalise(Fault.Omitted, epoch, _nowhere(), account, (right >> 64) + 1, msg.sender);
+        _restorePaid(epoch, books.before, account, before);
+        _penalise(Fault.Omitted, epoch, _nowhere(), account, (right >> 64) + 1, msg.sender, verdict);
+    }
+
+    /// @dev What was paid before, with the first series that is shown.
+    function _restorePaid(uint32 epoch, bytes calldata encoded, address account, Opening[] calldata before) private {
+        Verdict storage first = _verdicts[_key(Fault.Omitted, epoch, account, 0)];
+        if (first.upheld) return;
+        first.upheld = true;
+        (uint256 paid,) = _paidBase(epoch, encoded, account, before);
+        _correct(account, 0, int256(paid));
     }
 
     /// @inheritdoc ILedgerCourt
@@ -157,15 +168,15 @@ contract LedgerCourt is LedgerEvidence {
         external
         metered
     {
-        IEpochLedger.Record memory terms = _open(epoch, here, left);
+        IEpochLedger.Record calldata terms = _open(epoch, here, left);
         _check(terms, right);
         Leaf calldata l = left.leaf;
         Leaf calldata r = right.leaf;
         bool unsorted = l.account >= r.account || (l.out != _NOT_PAID && r.out != _NOT_PAID && l.out >= r.out);
         bool fault = (left.index < right.index && unsorted) || (left.index + 1 == terms.accounts && _hides(left));
         if (!fault && !credits.isWrapper(epoch, l.account)) revert NoFault();
-        _decide(Fault.Disorder, epoch, l.account, 0);
-        _penalise(Fault.Disorder, epoch, _nowhere(), address(0), 0, msg.sender);
+        Verdict storage verdict = _decide(Fault.Disorder, epoch, l.account, 0);
+        _penalise(Fault.Disorder, epoch, _nowhere(), address(0), 0, msg.sender, verdict);
     }
 
     /// @dev What stands right of the leaf in the tree has a sum.
@@ -179,27 +190,28 @@ contract LedgerCourt is LedgerEvidence {
 
     /// @inheritdoc ILedgerCourt
     function unpaid(uint32 epoch, Books calldata books, uint16 batch) external metered {
-        IEpochLedger.Record memory r = _record(epoch, books.here);
+        IEpochLedger.Record calldata r = _record(epoch, books.here);
         At memory place = _batch(r, books.batches, batch);
         if (place.batch == _NO_BATCH || ledger.batchProven(epoch, batch)) revert NoFault();
         uint256 from = (uint256(epoch) + 1) * _EPOCH + uint256(r.delay) * 60 + _PAY_TIME;
         if (block.timestamp < from) revert TooEarly(from);
-        _decideToday(Fault.Unpaid, epoch, address(uint160(batch)));
-        _penalise(Fault.Unpaid, epoch, place, address(0), 0, msg.sender);
+        Verdict storage verdict = _decideToday(Fault.Unpaid, epoch, address(uint160(batch)));
+        _penalise(Fault.Unpaid, epoch, place, address(0), 0, msg.sender, verdict);
     }
 
     /// @inheritdoc ILedgerCourt
     function lateCommit(uint32 epoch, bytes calldata here) external metered {
         uint256 from = (uint256(epoch) + 1 + _LATE_EPOCHS) * _EPOCH;
         if (block.timestamp < from) revert TooEarly(from);
-        if (epoch < ledger.firstEpoch() || !oracle.settled(epoch)) revert NoFault();
+        if (epoch < _firstEpoch || !oracle.settled(epoch)) revert NoFault();
+        Verdict storage verdict;
         if (epoch < ledger.nextEpoch()) {
             if (uint256(_record(epoch, here).delay) * 60 < _LATE_EPOCHS * _EPOCH) revert NoFault();
-            _decide(Fault.LateCommit, epoch, address(0), 0);
+            verdict = _decide(Fault.LateCommit, epoch, address(0), 0);
         } else {
-            _decideToday(Fault.LateCommit, epoch, address(0));
+            verdict = _decideToday(Fault.LateCommit, epoch, address(0));
         }
-        _penalise(Fault.LateCommit, epoch, _nowhere(), address(0), 0, msg.sender);
+        _penalise(Fault.LateCommit, epoch, _nowhere(), address(0), 0, msg.sender, verdict);
     }
 
     /* DEMANDS */
@@ -211,7 +223,7 @@ contract LedgerCourt is LedgerEvidence {
         if (block.timestamp >= (uint256(epoch) + 1 + _WINDOW) * _EPOCH) revert TooOld(epoch);
         if (demands[account][epoch].by != address(0)) revert DemandStands(account, epoch);
         demands[account][epoch] = Demand(msg.sender, uint40(block.timestamp), false, msg.value);
-        _deposits += msg.value;
+        _deposits += uint96(msg.value);
         credits.pinAll(epoch, account, report);
         emit Demanded(account, epoch, msg.sender);
     }
@@ -234,7 +246,7 @@ contract LedgerCourt is LedgerEvidence {
         (uint256 deposit, address by) = (d.deposit, d.by);
         d.answered = true;
         d.deposit = 0;
-        _deposits -= deposit;
+        _deposits -= uint96(deposit);
         emit Answered(account, epoch);
         uint256 cost = (gasAtStart - gasleft() + 60_000) * block.basefee;
         if (cost > deposit) cost = deposit;
@@ -250,9 +262,10 @@ contract LedgerCourt is LedgerEvidence {
         if (block.timestamp <= until) revert AnswerPeriod(until);
         // asked again, the operator owes an answer again
         delete demands[account][epoch];
-        _deposits -= d.deposit;
+        _deposits -= uint96(d.deposit);
         if (d.deposit != 0) d.by.forceSafeTransferETH(d.deposit, 50_000);
-        _penalise(Fault.Silence, epoch, _nowhere(), account, 1, d.by);
+        Verdict storage verdict = _verdicts[_key(Fault.Silence, epoch, account, block.timestamp / 1 days)];
+        _penalise(Fault.Silence, epoch, _nowhere(), account, 1, d.by, verdict);
     }
 
     /// @inheritdoc ILedgerCourt
@@ -269,14 +282,9 @@ contract LedgerCourt is LedgerEvidence {
         (uint256 paid,) = _paidBase(epoch, books.before, account, before);
         if (leaf.leaf.out == _NOT_PAID || leaf.leaf.paid <= paid) revert NothingToClaim();
         bytes32 id = poolId(Fault.Unpaid, epoch, batch, day);
-        bytes32 key = keccak256(abi.encode(id, account));
-        if (_decided[key]) revert NothingToClaim();
-        _decided[key] = true;
+        Verdict storage verdict = _verdicts[keccak256(abi.encode(id, account))];
+        if (verdict.upheld) revert NothingToClaim();
+        verdict.upheld = true;
         _payPart(id, account, leaf.leaf.paid - paid);
-    }
-
-    /// @dev Ether that demands left.
-    function _reserved() internal view override returns (uint256) {
-        return _deposits;
     }
 }

@@ -14,16 +14,16 @@ import {LedgerBond} from "./LedgerBond.sol";
 abstract contract LedgerEvidence is LedgerBond {
     IPayoutRegistry public immutable payouts;
 
-    /// @dev decided faults; a correction is written once
-    mapping(bytes32 key => bool) internal _decided;
     /// @dev series 0 is `paid`
     mapping(uint32 epoch => mapping(address account => mapping(uint16 series => int256))) private _corrections;
     mapping(uint32 epoch => Sums) private _sums;
+    uint32 internal immutable _firstEpoch;
 
     constructor(address authority, address ledger_, address payouts_, address quoteToken_, uint256 bondFactor_)
         LedgerBond(authority, ledger_, quoteToken_, bondFactor_)
     {
         payouts = IPayoutRegistry(payouts_);
+        _firstEpoch = IEpochLedger(ledger_).firstEpoch();
     }
 
     /* CORRECTIONS */
@@ -49,40 +49,43 @@ abstract contract LedgerEvidence is LedgerBond {
         uint32 epoch = uint32(block.timestamp / _EPOCH);
         _corrections[epoch][account][series] += change;
         Sums storage sums = _sums[epoch];
+        bool first = series == 0 ? sums.paidUp | sums.paidDown == 0 : sums.accUp | sums.accDown == 0;
         uint256 size = uint256(change < 0 ? -change : change);
         if (series != 0 && change > 0) sums.accUp += uint128(size);
         else if (series != 0) sums.accDown += uint128(size);
         else if (change > 0) sums.paidUp += uint64(size);
         else sums.paidDown += uint64(size);
-        ledger.noteCorrection(epoch);
+        // once known, the epoch's commitment asks for the sums as they are then
+        if (first) ledger.noteCorrection(epoch);
         emit Corrected(epoch, account, series, change);
     }
 
-    function _decide(Fault fault, uint32 epoch, address account, uint16 series) internal {
+    function _decide(Fault fault, uint32 epoch, address account, uint16 series)
+        internal
+        returns (Verdict storage verdict)
+    {
         if (block.timestamp >= (uint256(epoch) + 1 + _WINDOW) * _EPOCH) revert TooOld(epoch);
-        _once(_key(fault, epoch, account, series));
+        verdict = _verdicts[_key(fault, epoch, account, series)];
+        _once(verdict);
     }
 
-    function _decideToday(Fault fault, uint32 epoch, address account) internal {
-        _once(keccak256(abi.encode(fault, epoch, account, block.timestamp / 1 days, "day")));
+    function _decideToday(Fault fault, uint32 epoch, address account) internal returns (Verdict storage verdict) {
+        verdict = _verdicts[_key(fault, epoch, account, block.timestamp / 1 days)];
+        _once(verdict);
     }
 
-    function _key(Fault fault, uint32 epoch, address account, uint16 series) internal pure returns (bytes32) {
-        return keccak256(abi.encode(fault, epoch, account, series));
-    }
-
-    function _once(bytes32 key) internal {
-        if (_decided[key]) revert AlreadyUpheld();
-        _decided[key] = true;
+    function _once(Verdict storage verdict) private {
+        if (verdict.upheld) revert AlreadyUpheld();
+        verdict.upheld = true;
     }
 
     /* EVIDENCE */
 
     /// @dev The record of a committed epoch, as it was brought.
-    function _record(uint32 epoch, bytes calldata encoded) internal view returns (IEpochLedger.Record memory r) {
-        bytes32 stored = _committed(epoch);
-        r = LedgerRecord.read(encoded);
-        if (encoded.length != LedgerRecord.LENGTH || LedgerRecord.hash(r) != stored) revert WrongRecord(epoch);
+    function _record(uint32 epoch, bytes calldata encoded) internal view returns (IEpochLedger.Record calldata r) {
+        bytes32 found;
+        (r, found) = LedgerRecord.read(encoded);
+        if (_committed(epoch) != found || encoded.length != LedgerRecord.LENGTH) revert WrongRecord(epoch);
     }
 
     function _committed(uint32 epoch) internal view returns (bytes32 stored) {
@@ -94,7 +97,7 @@ abstract contract LedgerEvidence is LedgerBond {
     function _open(uint32 epoch, bytes calldata encoded, Opening calldata opening)
         internal
         view
-        returns (IEpochLedger.Record memory r)
+        returns (IEpochLedger.Record calldata r)
     {
         r = _record(epoch, encoded);
         _check(r, opening);
@@ -104,13 +107,13 @@ abstract contract LedgerEvidence is LedgerBond {
     function _openIn(uint32 epoch, Books calldata books, Opening calldata opening)
         internal
         view
-        returns (IEpochLedger.Record memory r, At memory)
+        returns (IEpochLedger.Record calldata r, At memory)
     {
         r = _open(epoch, books.here, opening);
         return (r, _batch(r, books.batches, opening.leaf.out >> 16));
     }
 
-    function _check(IEpochLedger.Record memory r, Opening calldata opening) internal pure {
+    function _check(IEpochLedger.Record calldata r, Opening calldata opening) internal pure {
         Leaf calldata l = opening.leaf;
         uint256 index = opening.index;
         if (index >= r.accounts || opening.siblings.length != 56 * LedgerTree.depthOf(r.accounts)) {
@@ -131,8 +134,8 @@ abstract contract LedgerEvidence is LedgerBond {
         view
         returns (bool)
     {
-        if (epoch < ledger.firstEpoch()) return false;
-        IEpochLedger.Record memory r = _record(epoch, encoded);
+        if (epoch < _firstEpoch) return false;
+        IEpochLedger.Record calldata r = _record(epoch, encoded);
         if (r.accounts == 0) return false;
         // no more than is needed: the challenger is paid by the gas
         if (list.length == 0 || list.length > 2) revert NoEvidence(account, epoch);
@@ -181,7 +184,7 @@ abstract contract LedgerEvidence is LedgerBond {
     }
 
     /// @dev Batch `index` of the epoch, if it exists.
-    function _batch(IEpochLedger.Record memory r, bytes calldata batches, uint256 index)
+    function _batch(IEpochLedger.Record calldata r, bytes calldata batches, uint256 index)
         internal
         pure
         returns (At memory)

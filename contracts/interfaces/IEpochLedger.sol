@@ -145,6 +145,8 @@ interface IEpochLedger {
     /// @notice Adds a wrapper; counts from the next epoch to be committed. Restricted, append-only, at most 16.
     function addWrapper(Wrapper calldata wrapper) external;
     function wrappers() external view returns (Wrapper[] memory);
+    /// @notice Those of `series` that count in `epoch`.
+    function wrappersOf(uint16 series, uint32 epoch) external view returns (Wrapper[] memory);
     /// @notice The first epoch that wrapper `index` of the list counts in.
     function wrapperFrom(uint256 index) external view returns (uint32);
     function isWrapper(address account) external view returns (bool);

@@ -193,8 +193,9 @@ interface ILedgerCourt {
     function rewardOf(address challenger) external view returns (uint256);
     /// @notice Pays them out.
     function claimReward(address challenger) external;
-    /// @notice Pays `account` its part by harm, once the day is over. Batch 0xffff: faults of no batch.
-    function claim(uint32 epoch, uint16 batch, uint256 day, address account) external;
+    /// @notice Pays `account` its part of the penalty for an upheld fault, by harm, once that day is over. `which` is the
+    /// series that the fault was of (0 if of none); for `Silence` the day, in days since 1970.
+    function claim(Fault fault, uint32 epoch, address account, uint256 which) external;
     /// @notice Pays the account of `leaf` its part of an unpaid batch's penalty, by what it is due.
     function claimUnpaid(
         uint32 epoch,

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IEpochLedger} from "../interfaces/IEpochLedger.sol";
 import {IPayoutRegistry} from "../interfaces/IPayoutRegistry.sol";
 
 /// @title DueRule
@@ -19,20 +18,21 @@ library DueRule {
     /// @param credited floor(sum of accumulators / 2^64)
     /// @param paid before this epoch
     /// @param since before this epoch
-    /// @param terms with `minPay` and `defer`
+    /// @param minPay of the epoch's commitment, as `defer`
     function due(
         uint32 epoch,
         uint256 credited,
         uint256 paid,
         uint32 since,
         IPayoutRegistry.Entry memory entry,
-        IEpochLedger.Record memory terms
+        uint64 minPay,
+        bool defer
     ) internal pure returns (Due memory result) {
         uint256 owed = credited > paid ? credited - paid : 0;
         if (owed == 0) return result;
         result.since = since == 0 ? epoch : since;
-        if (terms.defer || entry.scriptHash == 0 || owed < entry.dust) return result;
-        uint256 least = terms.minPay > entry.minimum ? terms.minPay : entry.minimum;
+        if (defer || entry.scriptHash == 0 || owed < entry.dust) return result;
+        uint256 least = minPay > entry.minimum ? minPay : entry.minimum;
         bool waited = epoch - result.since >= _LONG_WAIT && owed >= _LONG_WAIT_SATS;
         if (owed >= least || waited) (result.sats, result.since) = (owed, 0);
     }

@@ -24,11 +24,17 @@ library LedgerRecord {
         return keccak256(abi.encode(root, terms, lastPaying, batches));
     }
 
-    /// @notice The record that `encoded` is, unchecked: whoever uses it compares its hash, and no two encodings of a
-    /// record have the same one.
-    function read(bytes calldata encoded) internal pure returns (IEpochLedger.Record memory r) {
+    /// @notice The record that `encoded` is, and the word for it. Unchecked: whoever uses the record compares the word, and
+    /// no two encodings of a record have the same one.
+    function read(bytes calldata encoded) internal pure returns (IEpochLedger.Record calldata r, bytes32 digest) {
         assembly ("memory-safe") {
-            calldatacopy(r, encoded.offset, LENGTH)
+            r := encoded.offset
+            let free := mload(0x40)
+            calldatacopy(free, encoded.offset, LENGTH)
+            // root, terms, lastPaying, batches
+            mstore(add(free, 32), keccak256(add(free, 32), 256))
+            mcopy(add(free, 64), add(free, 288), 64)
+            digest := keccak256(free, 128)
         }
     }
 

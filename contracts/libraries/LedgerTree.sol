@@ -16,8 +16,8 @@ library LedgerTree {
         if (acc.length % 18 != 0 || count > 16) revert IEpochLedger.BadLeaf();
         uint256 previous = 0;
         for (uint256 i = 0; i < count; ++i) {
-            uint256 series = uint16(bytes2(acc[i * 18:i * 18 + 2]));
-            if (series <= previous || bytes16(acc[i * 18 + 2:i * 18 + 18]) == 0) revert IEpochLedger.BadLeaf();
+            (uint256 series, uint256 value) = _entry(acc, i);
+            if (series <= previous || value == 0) revert IEpochLedger.BadLeaf();
             previous = series;
         }
         return keccak256(abi.encodePacked(uint8(0), account, scriptHash, paid, since, out, uint8(count), acc));
@@ -93,10 +93,20 @@ library LedgerTree {
 
     /// @notice Sum of a packed series list's accumulators, and that of `series` (zero if it is not listed).
     function accumulators(bytes calldata acc, uint16 series) internal pure returns (uint256 sum, uint256 one) {
-        for (uint256 i = 0; i < acc.length; i += 18) {
-            uint256 value = uint128(bytes16(acc[i + 2:i + 18]));
+        uint256 count = acc.length / 18;
+        for (uint256 i = 0; i < count; ++i) {
+            (uint256 listed, uint256 value) = _entry(acc, i);
             sum += value;
-            if (uint16(bytes2(acc[i:i + 2])) == series) one = value;
+            if (listed == series) one = value;
         }
+    }
+
+    /// @dev Entry `i` of a packed series list that has more than `i`: one word holds its 18 bytes.
+    function _entry(bytes calldata acc, uint256 i) private pure returns (uint256 series, uint256 value) {
+        uint256 word;
+        assembly ("memory-safe") {
+            word := calldataload(add(acc.offset, mul(i, 18)))
+        }
+        return (word >> 240, word >> 112 & type(uint128).max);
     }
 }

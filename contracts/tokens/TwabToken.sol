@@ -149,9 +149,12 @@ abstract contract TwabToken is ITwabToken {
     function _weight(address account, uint32 epoch) private view returns (uint256) {
         uint256 current = block.timestamp / Twab.EPOCH;
         if (epoch >= current) revert EpochNotFinished(epoch);
-        uint256 pinned = _pinned[account][epoch];
-        if (pinned != 0) return pinned - 1;
-        if (uint256(epoch) + Twab.RING - 1 < current) revert EpochOutOfWindow(epoch);
+        if (uint256(epoch) + Twab.RING - 1 < current) {
+            // a pin of what the ring still has says the same, so it is not read before
+            uint256 pinned = _pinned[account][epoch];
+            if (pinned == 0) revert EpochOutOfWindow(epoch);
+            return pinned - 1;
+        }
         Twab.Account storage a = _accounts[account];
         return a.cumulativeAt(uint256(epoch) + 1) - a.cumulativeAt(epoch);
     }

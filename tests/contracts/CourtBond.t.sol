@@ -111,12 +111,12 @@ contract CourtBondTest is CourtFixture {
         assertEq(quote.balanceOf(_CAROL), penalty / 20, "at most 5 %");
         uint256 day = block.timestamp / 1 days;
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.DayNotOver.selector, day));
-        court.claim(_e, 0xffff, day, actor(3));
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(3), 1);
         skip(1 days);
-        court.claim(_e, 0xffff, day, actor(3));
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(3), 1);
         assertEq(quote.balanceOf(actor(3)), penalty - penalty / 20, "the rest");
         vm.expectRevert(ILedgerCourt.NothingToClaim.selector);
-        court.claim(_e, 0xffff, day, actor(3));
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(3), 1);
     }
 
     /// Two harmed accounts on one day: one penalty, shared by harm.
@@ -134,9 +134,8 @@ contract CourtBondTest is CourtFixture {
         _challenge(line.pool.firstLoss(), address(0xD0D0));
         assertEq(court.bond(), left, "one penalty");
         assertEq(quote.balanceOf(address(0xD0D0)), 0, "one reward");
-        uint256 day = block.timestamp / 1 days;
         skip(1 days);
-        court.claim(_e, 0xffff, day, actor(3));
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(3), 1);
         assertEq(quote.balanceOf(actor(3)), 171e6 / 4, "100 of 400 sats");
     }
 
@@ -148,9 +147,8 @@ contract CourtBondTest is CourtFixture {
         _lie(line.pool.firstLoss());
         uint256 all = quote.balanceOf(operator) + court.bond();
         _challenge(line.pool.firstLoss(), operator);
-        uint256 day = block.timestamp / 1 days;
         skip(1 days);
-        court.claim(_e, 0xffff, day, line.pool.firstLoss());
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, line.pool.firstLoss(), 1);
         assertEq(line.pool.firstLoss(), operator, "itself");
         assertLe(quote.balanceOf(operator) + court.bond(), all, "nothing earned");
         assertTrue(court.accCorrection(epochNow(), operator, 1) == 0, "nothing in this epoch");
@@ -229,6 +227,13 @@ contract CourtBondTest is CourtFixture {
         vm.expectRevert(abi.encodeWithSelector(ILedgerCourt.NoDemand.selector, actor(3), _e));
         court.silence(actor(3), _e);
         _demand(actor(3));
+        // the rest of the penalty is the account's, whom nobody told
+        uint256 day = block.timestamp / 1 days;
+        skip(1 days);
+        court.claim(ILedgerCourt.Fault.Silence, _e, actor(3), day);
+        assertEq(quote.balanceOf(actor(3)), 171e6, "its part of that day");
+        vm.expectRevert(ILedgerCourt.NothingToClaim.selector);
+        court.claim(ILedgerCourt.Fault.Silence, _e, actor(3), 0);
     }
 
     function test_anAnsweredDemandIsNone() public {

@@ -185,6 +185,28 @@ contract LedgerCommitTest is LedgerFixture {
         _ledger.addWrapper(IEpochLedger.Wrapper(1, address(17), address(1), address(1)));
     }
 
+    /// A wrapper is asked for by its series, and only from the epoch that was next when it was added.
+    function test_wrappersOfASeriesAndEpoch() public {
+        IEpochLedger.Wrapper memory first = IEpochLedger.Wrapper(1, address(1), address(2), address(3));
+        IEpochLedger.Wrapper memory other = IEpochLedger.Wrapper(2, address(4), address(5), address(6));
+        IEpochLedger.Wrapper memory later = IEpochLedger.Wrapper(1, address(7), address(8), address(9));
+        _ledger.addWrapper(first);
+        _ledger.addWrapper(other);
+        _commit(_commitment(70_000, 0));
+        _ledger.addWrapper(later);
+        assertEq(_ledger.wrappersOf(1, 69_999).length, 0, "before any");
+        IEpochLedger.Wrapper[] memory list = _ledger.wrappersOf(1, 70_000);
+        assertEq(list.length, 1, "one yet");
+        assertEq(keccak256(abi.encode(list[0])), keccak256(abi.encode(first)), "the first");
+        list = _ledger.wrappersOf(1, 70_001);
+        assertEq(list.length, 2, "both");
+        assertEq(keccak256(abi.encode(list[1])), keccak256(abi.encode(later)), "in order");
+        list = _ledger.wrappersOf(2, 70_001);
+        assertEq(list.length, 1, "one of the other series");
+        assertEq(keccak256(abi.encode(list[0])), keccak256(abi.encode(other)), "its own");
+        assertEq(_ledger.wrappersOf(3, 70_001).length, 0, "none");
+    }
+
     function test_BadWrapper() public {
         _ledger.addWrapper(IEpochLedger.Wrapper(1, address(1), address(2), address(3)));
         vm.expectRevert(abi.encodeWithSelector(IEpochLedger.BadWrapper.selector, address(1)));

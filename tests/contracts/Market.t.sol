@@ -103,6 +103,19 @@ abstract contract MarketSuite is MarketFixture {
         _fill(other, 1e18);
     }
 
+    /// Groups beyond those in the maker's word have words of their own.
+    function test_groupBeyondTheMakersWord() public {
+        IPositionMarket.Order memory order = _order(0);
+        order.group = 300;
+        _fill(order, 1e18);
+        vm.prank(_maker);
+        _market.cancelGroup(300);
+        bytes32 hash = _market.orderHash(order);
+        _refusesFill(order, 1, abi.encodeWithSelector(IPositionMarket.OrderIsCancelled.selector, hash));
+        order.group = 301;
+        _fill(order, 1e18);
+    }
+
     function test_Overfill() public {
         IPositionMarket.Order memory order = _order(0);
         _fill(order, 6e18);

@@ -45,6 +45,22 @@ contract OracleBoundsTest is Fixture {
         vm.revertToState(state);
     }
 
+    /// A pot that does not fit 64 bits is refused, though it adds up.
+    function test_potBeyondAllSatsIsRefused() public {
+        IFleetOracle.FleetReport memory report = reportOf(1000);
+        uint64 most = type(uint64).max;
+        report.receipts = new IFleetOracle.Receipt[](2);
+        report.receipts[0] = IFleetOracle.Receipt(keccak256("a"), 0, most);
+        report.receipts[1] = IFleetOracle.Receipt(keccak256("b"), 0, 1);
+        report.series[0].pots = new IFleetOracle.Piece[](2);
+        report.series[0].pots[0] = IFleetOracle.Piece(report.epoch - 1, most);
+        report.series[0].pots[1] = IFleetOracle.Piece(report.epoch, 1);
+        bytes memory all = packed(_oracle.reportDigest(report), 3);
+        vm.expectRevert(abi.encodeWithSelector(IFleetOracle.BadPieces.selector, 0));
+        _oracle.post(report, all);
+        assertEq(_oracle.quorum(), 2, "of the three signers");
+    }
+
     /* JUMPS */
 
     function test_aPotAboveThreeTimesTheLastNeedsMore() public {

@@ -191,6 +191,35 @@ contract BitcoinRelayTest is Test {
         assertEq(relay.newestPeriod(), 201, "the same period");
     }
 
+    /// After the difficulty fell, a confirmation still takes the work of one block of the period before. Headers mined for
+    /// this test, of 33 and 17 million hashes each.
+    function test_fallenDifficultyMakesNoConfirmationCheaper() public {
+        bytes memory anchor =
+            hex"020000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000105e5f80ff7f1d086ae208";
+        bytes memory last =
+            hex"020000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000fa825f80ff7f1d2aba6200";
+        bytes memory next =
+            hex"020000009a7f73b0d4427df43c6293c5d64a56d06fe0f83f3665a0622339693e2d000000000000000000000000000000000000000000000000000000000000000000000001fa825fffff001e94ac4100";
+        bytes memory more =
+            hex"020000001c1fe5b0b9f19a2c4418489949fe8845203f751ae03a36c33c522db89f000000000000000000000000000000000000000000000000000000000000000000000002fa825fffff001e393d2000";
+        vm.warp(1_600_000_000 + 30 days);
+        BitcoinRelay relay = new BitcoinRelay(uint256(0xffff) << 216, false, 1, 2016, anchor);
+        // four weeks instead of two: half the difficulty
+        relay.retarget(2, abi.encodePacked(last, next), 1);
+        assertEq(relay.periodAt(2).bits, 0x1e00ffff, "easier");
+        (,, uint256 count) = relay.checkHeaders(abi.encodePacked(next, more));
+        assertEq(count, 1, "two easy blocks are one of the blocks before");
+        (,, count) = relay.checkHeaders(last);
+        assertEq(count, 1, "which count in full");
+    }
+
+    function test_demoQuoteNamesItself() public {
+        DemoQuote quote = new DemoQuote();
+        assertEq(keccak256(bytes(quote.name())), keccak256("Demo USD"), "name");
+        assertEq(keccak256(bytes(quote.symbol())), keccak256("dUSD"), "symbol");
+        assertEq(quote.decimals(), 6, "as USDC");
+    }
+
     function test_BadAnchor() public {
         bytes memory why = abi.encodeWithSelector(IBitcoinRelay.BadAnchor.selector);
         vm.expectRevert(why);

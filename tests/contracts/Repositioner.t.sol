@@ -168,6 +168,29 @@ contract RepositionerTest is OnBuybackPool {
         assertEq(_quote.balanceOf(_holder), quote, "the quote is the holder's");
     }
 
+    /// More than the bucket holds: the pool refuses, and what it had beaten is better than nothing.
+    function test_ordersThatThePoolBeatServeWhenItRefuses() public {
+        _unit.mint(_holder, 4000e18);
+        assertGe(_pool.quoteSell(5000e18), 50_000e6 + 1, "beyond the bucket");
+        uint256 received = _reposition(_move(5000e18, 0), _orders(1, 40e18, 400e6), "");
+        assertEq(received, 10e18, "400 buys ten at 40");
+        assertEq(_unit.balanceOf(_maker), 40e18, "a bid of 10 serves");
+        assertEq(_unit.balanceOf(_holder), 4960e18, "the rest is back");
+    }
+
+    function test_withoutAPoolOrdersServeAtAnyPrice() public {
+        IRepositioner.Move memory move = _move(40e18, 0);
+        move.pool = address(0);
+        assertEq(_reposition(move, _orders(1, 40e18, 400e6), ""), 10e18, "400 buys ten at 40");
+        assertEq(_unit.balanceOf(_maker), 40e18, "a bid of 10 serves");
+    }
+
+    function test_nothingToMoveTakesNoOrder() public {
+        assertEq(_reposition(_move(0, 0), _orders(1, 40e18, 1000e6), _orders(0, 20e18, 600e6)), 0, "nothing");
+        assertEq(_unit.balanceOf(_maker), 0, "no bid is filled");
+        assertEq(_unit2.balanceOf(_maker), 1000e18, "no ask is filled");
+    }
+
     function testFuzz_neverLessThanPoolAndSaleAlone(uint96 units, uint96 base, uint64 bid, uint64 ask) public {
         units = uint96(bound(units, 1e15, 500e18));
         base = uint96(bound(base, 1e15, 300e18));

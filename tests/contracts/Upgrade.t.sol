@@ -30,6 +30,11 @@ contract UpgradeTest is UpgradeFixture {
         assertEq(upgrader.proposal(1).structHash, 0, "closed");
     }
 
+    function test_cashForNoSeriesIsRefused() public {
+        vm.expectRevert(abi.encodeWithSelector(ISeriesUpgrader.UnknownSeries.selector, 99));
+        upgrader.addCash(99, 1);
+    }
+
     function test_theRestFundsTheNextUpgrade() public {
         upgradeBy(standard());
         ISeriesUpgrader.Upgrade memory u = upgradeOf(keccak256("second generation"), keccak256("third"));
@@ -180,6 +185,16 @@ contract UpgradeTest is UpgradeFixture {
         assertEq(quote.balanceOf(VENDOR), price, "to the vendor");
         assertEq(upgrader.hardwareCash(1), scrap - price, "rest");
         assertLe(upgrader.hardwareCash(1) * 100, uint256(scrap) * 2, "at most 2 %");
+    }
+
+    /// Less than 1 H/s per unit would be no hashrate.
+    function test_hashrateBelowOnePerUnitIsRefused() public {
+        ISeriesUpgrader.Upgrade memory u = standard();
+        u.hashrate = 99; // over 100 units
+        proposeAndWait(u);
+        bytes[] memory list = attested(u);
+        vm.expectRevert(ISeriesRegistry.ZeroHashrate.selector);
+        upgrader.execute(u, list);
     }
 
     function testFuzz_hashratePerUnitRoundsDown(uint96 units, uint128 hashrate) public {

@@ -50,6 +50,10 @@ contract CreditWorld {
         return _wrappers;
     }
 
+    function wrappersOf(uint16, uint32) external view returns (IEpochLedger.Wrapper[] memory) {
+        return _wrappers;
+    }
+
     function wrapperFrom(uint256) external pure returns (uint32) {
         return 0;
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {IEpochLedger} from "../../../contracts/interfaces/IEpochLedger.sol";
 import {IFairValue} from "../../../contracts/interfaces/IFairValue.sol";
 import {IPayoutRegistry} from "../../../contracts/interfaces/IPayoutRegistry.sol";
 import {DueRule} from "../../../contracts/libraries/DueRule.sol";
@@ -122,9 +121,7 @@ contract MathProofs {
     function _due(Case memory c) private pure returns (DueRule.Due memory) {
         vm.assume(c.since <= c.epoch && c.epoch != 0);
         IPayoutRegistry.Entry memory entry = IPayoutRegistry.Entry(1, c.minimum, c.dust, c.script);
-        IEpochLedger.Record memory terms;
-        (terms.minPay, terms.defer) = (c.minPay, c.defer);
-        return DueRule.due(c.epoch, c.credited, c.paid, c.since, entry, terms);
+        return DueRule.due(c.epoch, c.credited, c.paid, c.since, entry, c.minPay, c.defer);
     }
 
     function _owed(Case memory c) private pure returns (uint256) {

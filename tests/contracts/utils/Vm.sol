@@ -28,6 +28,7 @@ interface Vm {
 
     function warp(uint256 time) external;
     function expectCall(address callee, bytes calldata data, uint64 count) external;
+    function mockCall(address callee, bytes calldata data, bytes calldata answer) external;
     function roll(uint256 number) external;
     function setBlockhash(uint256 number, bytes32 hash) external;
     function cool(address account) external;
