@@ -6,6 +6,7 @@ import {IBitcoinRelay} from "./interfaces/IBitcoinRelay.sol";
 import {IEpochLedger} from "./interfaces/IEpochLedger.sol";
 import {IFleetOracle} from "./interfaces/IFleetOracle.sol";
 import {ILedgerCourt} from "./interfaces/ILedgerCourt.sol";
+import {LedgerWrappers} from "./LedgerWrappers.sol";
 import {BitcoinScript} from "./libraries/BitcoinScript.sol";
 import {BitcoinTx} from "./libraries/BitcoinTx.sol";
 import {LedgerRecord} from "./libraries/LedgerRecord.sol";
@@ -14,7 +15,7 @@ import {Production} from "./libraries/Production.sol";
 
 /// @title EpochLedger
 /// @notice Payout roots by epoch, and the chain of batons that proves them paid on Bitcoin.
-contract EpochLedger is IEpochLedger, AccessManaged {
+contract EpochLedger is LedgerWrappers, AccessManaged {
     using BitcoinTx for bytes;
 
     /// @dev what is proven of an epoch with several batches; nothing of any other
@@ -51,7 +52,6 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     uint256 private constant _LATE_EPOCHS = 6;
     uint64 private constant _MAX_MIN_PAY = 50_000;
     uint256 private constant _MAX_BATCHES = 65_534;
-    uint256 private constant _MAX_WRAPPERS = 16;
     uint16 private constant _ROOT = 0xffff;
     /// @dev where money is real
     uint256 private constant _MIN_CONFIRMATIONS = 6;
@@ -73,13 +73,6 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     uint32 public immutable firstEpoch;
     Head private _head;
     Baton private _baton;
-    Wrapper[] private _wrappers;
-    /// @dev bit i: wrapper i of the list is of the series
-    mapping(uint16 series => uint256 bits) private _wrappersOf;
-    /// @inheritdoc IEpochLedger
-    mapping(uint256 index => uint32) public wrapperFrom;
-    /// @inheritdoc IEpochLedger
-    mapping(address account => bool) public isWrapper;
     /// @inheritdoc IEpochLedger
     mapping(uint32 epoch => bytes32) public commitmentHash;
     /// @dev credit that the court took back so far, 2^-64 sat
@@ -116,18 +109,7 @@ contract EpochLedger is IEpochLedger, AccessManaged {
 
     /// @inheritdoc IEpochLedger
     function addWrapper(Wrapper calldata wrapper) external restricted {
-        if (_wrappers.length == _MAX_WRAPPERS) revert TooManyWrappers();
-        if (isWrapper[wrapper.wrapper] || isWrapper[wrapper.firstLoss] || wrapper.wrapper == wrapper.firstLoss) {
-            revert BadWrapper(wrapper.wrapper);
-        }
-        for (uint256 i = 0; i < _wrappers.length; ++i) {
-            if (_wrappers[i].firstLoss == wrapper.wrapper) revert BadWrapper(wrapper.wrapper);
-        }
-        wrapperFrom[_wrappers.length] = _head.nextEpoch;
-        _wrappersOf[wrapper.series] |= 1 << _wrappers.length;
-        isWrapper[wrapper.wrapper] = true;
-        _wrappers.push(wrapper);
-        emit WrapperAdded(wrapper);
+        _addWrapper(wrapper, _head.nextEpoch);
     }
 
     /// @inheritdoc IEpochLedger
@@ -373,25 +355,6 @@ contract EpochLedger is IEpochLedger, AccessManaged {
     /// @inheritdoc IEpochLedger
     function baton() external view returns (bytes32 txid, uint32 vout) {
         return (_baton.txid, _baton.vout);
-    }
-
-    /// @inheritdoc IEpochLedger
-    function wrappers() external view returns (Wrapper[] memory) {
-        return _wrappers;
-    }
-
-    /// @inheritdoc IEpochLedger
-    function wrappersOf(uint16 series, uint32 epoch) external view returns (Wrapper[] memory list) {
-        uint256 bits = _wrappersOf[series];
-        if (bits == 0) return list;
-        list = new Wrapper[](_wrappers.length);
-        uint256 count = 0;
-        for (uint256 i = 0; i < list.length; ++i) {
-            if (bits >> i & 1 == 1 && wrapperFrom[i] <= epoch) list[count++] = _wrappers[i];
-        }
-        assembly ("memory-safe") {
-            mstore(list, count)
-        }
     }
 
     /// @inheritdoc IEpochLedger
