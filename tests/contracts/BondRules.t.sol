@@ -97,6 +97,8 @@ contract BondRulesTest is Test {
         }
         _chain.set(_LAST, 7, 3e8);
         assertEq(_court.requiredBond(), 63, "the newest, exactly");
+        _chain.set(_LAST, 7, 1);
+        assertEq(_court.requiredBond(), 1, "even the lowest");
     }
 
     /// A chain younger than the window counts from its first epoch on.
@@ -113,6 +115,8 @@ contract BondRulesTest is Test {
         LedgerCourt free = this.deploy(0);
         assertEq(free.requiredBond(), 0, "required");
         assertTrue(free.bonded() && !_court.bonded(), "bonded without a bond");
+        LedgerCourt once = this.deploy(1);
+        assertTrue(once.requiredBond() == 5 && !once.bonded(), "a factor of one is one");
     }
 
     /// Bonded is who has what is required, not counting what is announced to leave.
@@ -173,6 +177,10 @@ contract BondRulesTest is Test {
     function test_noMoreThanTheBondLeaves() public {
         _post(30);
         _quote.mint(address(_court), 5);
+        _court.announceWithdrawal(1);
+        skip(_WAIT);
+        _court.withdraw(_TO);
+        assertEq(_court.bond(), 29, "one unit is something");
         _court.announceWithdrawal(31);
         skip(_WAIT);
         _court.withdraw(_TO);

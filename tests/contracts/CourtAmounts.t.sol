@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ILedgerCourt} from "../../contracts/interfaces/ILedgerCourt.sol";
+import {Bitcoin} from "./utils/Bitcoin.sol";
 import {CourtFixture} from "./utils/CourtFixture.sol";
 import {Vm} from "./utils/Vm.sol";
 
@@ -199,28 +200,30 @@ contract CourtAmountsTest is CourtFixture {
 
     /* OUTPUT */
 
-    /// @dev The account's output says 256 sats more or less than it should.
-    function _otherSats(Plan memory p, address account, bool more) private pure returns (uint16 batch) {
+    /// @dev The account's output says a sat more or less than it should.
+    function _otherSats(Plan memory p, address account, bool more) private view returns (uint16 batch) {
         uint32 out = at(p, account).out;
         batch = uint16(out >> 16);
-        uint256 position = 31 * (out & 0xffff) + 1;
-        uint8 found = uint8(p.outputs[batch][position]);
-        p.outputs[batch][position] = bytes1(more ? found + 1 : found - 1);
+        uint64 sats = _dueIn(p, account);
+        bytes memory said = Bitcoin.le(more ? sats + 1 : sats - 1, 8);
+        for (uint256 i = 0; i < 8; ++i) {
+            p.outputs[batch][31 * (out & 0xffff) + i] = said[i];
+        }
     }
 
     function test_badOutput_lessHarmsByTheDifference() public {
         Plan memory p = plan(_e);
         uint16 batch = _otherSats(p, actor(0), false);
         commit(p);
-        _badOutput(actor(0), -256);
-        _upheld(ILedgerCourt.Fault.BadOutput, actor(0), batch, p.totals[batch], 256);
+        _badOutput(actor(0), -1);
+        _upheld(ILedgerCourt.Fault.BadOutput, actor(0), batch, p.totals[batch], 1);
     }
 
     function test_badOutput_moreHarmsNobody() public {
         Plan memory p = plan(_e);
         uint16 batch = _otherSats(p, actor(0), true);
         commit(p);
-        _badOutput(actor(0), 256);
+        _badOutput(actor(0), 1);
         _upheld(ILedgerCourt.Fault.BadOutput, actor(0), batch, p.totals[batch], 0);
     }
 

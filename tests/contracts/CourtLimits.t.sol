@@ -16,7 +16,7 @@ contract DueLimitsTest is CourtFixture {
     function _leaf(address account, uint64 owed, uint32 since) private pure returns (ILedgerCourt.Leaf[] memory list) {
         list = new ILedgerCourt.Leaf[](1);
         (list[0].account, list[0].since, list[0].out) = (account, since, NONE);
-        list[0].acc = abi.encodePacked(uint16(1), uint128(owed) << 64);
+        list[0].acc = abi.encodePacked(uint16(1), (uint128(owed) << 64) + 1);
     }
 
     /// @dev Whether the court finds nothing wrong with an account that is owed `owed` since `since` and is paid, or not.
@@ -34,8 +34,8 @@ contract DueLimitsTest is CourtFixture {
             (p.leaves[0].paid, p.leaves[0].since, p.leaves[0].out) = (owed, 0, 0);
             (p.outputs, p.totals) = (new bytes[](1), new uint64[](1));
             (p.outputs[0], p.totals[0]) = (Bitcoin.serialise(output, 0), owed);
-        } else if (since == 0) {
-            p.leaves[0].since = _E;
+        } else if (owed == 0 || since == 0) {
+            p.leaves[0].since = owed == 0 ? 0 : _E;
         }
         commit(p);
         ILedgerCourt.Opening memory opened = leafOf(_E, account);
@@ -77,6 +77,9 @@ contract DueLimitsTest is CourtFixture {
         _due(actor(0), 294, 0, "the limit itself");
         _waits(actor(0), 293, 0, "below it");
         _waits(actor(0), 293, _E - 200, "however long it waits");
+        _waits(actor(0), 1, 0, "though it waits from then on");
+        _waits(actor(0), 0, 0, "and less than a sat does not wait");
+        _waits(actor(0), 0, _E - 200, "nor any longer");
     }
 
     function test_90EpochsAre2000SatsWorth() public {

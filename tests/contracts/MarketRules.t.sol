@@ -67,6 +67,8 @@ contract MarketRulesTest is MarketFixture, OnPositionMarket {
         bytes memory wrong = signatureOf(_KEY2, _market.orderHash(order));
         vm.expectRevert(abi.encodeWithSelector(IPositionMarket.InvalidSignature.selector, _maker));
         _fillWith(order, wrong, 1e18);
+        vm.expectRevert(abi.encodeWithSelector(IPositionMarket.InvalidSignature.selector, _maker));
+        _fillWith(order, hex"01", 1e18);
         assertEq(_fillWith(order, "", 7e18), 140e6, "the rest");
         bytes32 hash = _market.orderHash(order);
         vm.expectEmit(true, true, true, true, address(_market));
@@ -180,6 +182,40 @@ contract MarketRulesTest is MarketFixture, OnPositionMarket {
         assertTrue(base == 9e18 && quote == 184_027_500, "answer");
         (uint256 filled,) = _market.orderState(buy);
         assertEq(filled, 9e18, "recorded");
+    }
+
+    /// One is enough: a unit of base, a unit of quote, a unit of fee, a millionth of a fee.
+    function test_theSmallestOrders() public {
+        _useMarket(1, _FEE_TO);
+        for (uint8 side = 0; side < 2; ++side) {
+            IPositionMarket.Order memory order = _order(side);
+            (order.baseAmount, order.quoteAmount) = (1, 1);
+            assertEq(_fill(order, 1), 1, "a fill");
+            order.salt = 2;
+            IPositionMarket.Order[] memory orders = new IPositionMarket.Order[](1);
+            orders[0] = order;
+            (uint256 base, uint256 quote) = _fillUpTo(orders, _limits(side, 1));
+            assertTrue(base == 1 && quote == 1, "a fill of many");
+            IPositionMarket.RfqOrder memory rfq = _rfq(side, side);
+            (rfq.baseAmount, rfq.quoteAmount) = (1, 1);
+            bytes memory signature = _signRfq(rfq);
+            vm.prank(_taker);
+            assertEq(_market.fillRfq(rfq, signature), 1, "a quote");
+        }
+        IPositionMarket.Order memory sell = _order(0);
+        IPositionMarket.Order memory buy = _order(1);
+        (buy.maker, sell.salt) = (_maker2, 3);
+        (sell.baseAmount, sell.quoteAmount, buy.baseAmount, buy.quoteAmount) = (1, 1, 1, 1);
+        (bytes memory s, bytes memory b) = (_sign(sell), _sign(buy));
+        (uint256 one,) = _market.matchOrders(sell, s, buy, b, 1);
+        assertEq(one, 1, "a match");
+        assertEq(_quote.balanceOf(_FEE_TO), 0, "no fee of so little");
+        for (uint128 price = 1e6 - 1; price <= 2e6; price += 1_000_000) {
+            sell = _order(0);
+            (sell.quoteAmount, sell.salt) = (price, 4);
+            _fill(sell, 10e18);
+            assertEq(_quote.balanceOf(_FEE_TO), price / 1e6, "a millionth, rounded down");
+        }
     }
 
     /// Two prices meet when the fee just fits between them; the seller's half of an odd rest is the smaller one.

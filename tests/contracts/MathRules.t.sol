@@ -57,6 +57,7 @@ contract MathRulesTest is Test {
         assertEq(PoolMath.affordable_floor(0, 18_800, 50e18, 100e18, 10_000, 100_000), 0, "of no price none");
         assertEq(PoolMath.affordable_floor(_BASE, 18_800, 100e18, 100e18, 0, 1e6), 0, "nor of no weight");
         assertEq(PoolMath.affordable_floor(_BASE, 0, 0, 100e18, 10_000, 100_000), 0, "nor without a budget");
+        assertEq(PoolMath.affordable_floor(1, 1, 0, 1, 999_999, 0), 1e24, "the smallest price and weight");
     }
 
     /* FAIR VALUE */
@@ -101,6 +102,10 @@ contract MathRulesTest is Test {
         assertEq(ValueMath.discounted(p, 3e11, 1e11), 4e11 + 1e11, "without discount");
         p.discountPpm = 1e6;
         assertEq(ValueMath.discounted(p, 3e11, 1e11), 1e11, "tomorrow is worth nothing");
+        assertEq(ValueMath.discounted(p, 1e11 + 5e18, 1e11), 1e11, "however much");
+        p.discountPpm = 1;
+        assertEq(ValueMath.discounted(p, 1e18, 0), 2e18 - 3e12 + 1e6 + 1e11 - 2e5, "a millionth an epoch");
+        p.discountPpm = 1e6;
         p.scrapPpm = 0;
         assertEq(ValueMath.discounted(p, 1, 1), 1, "never unknown, out of service");
         assertEq(ValueMath.discounted(p, 3, 1), 1, "nor in it");
@@ -121,6 +126,8 @@ contract MathRulesTest is Test {
                 assertEq(ValueMath.combine(v[i], 0, v[j]), low, "no hardware price known");
             }
             assertEq(ValueMath.combine(v[i], 0, 0), v[i], "nothing known but the schedule");
+            assertEq(ValueMath.combine(v[i], 0, 1), 1, "one is known");
+            assertEq(ValueMath.combine(v[i], 1, 0), 1, "of either");
         }
     }
 
