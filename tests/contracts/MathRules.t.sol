@@ -131,6 +131,10 @@ contract MathRulesTest is Test {
         }
     }
 
+    function test_scheduleOfNothingIsOneOfThree() public pure {
+        assertEq(ValueMath.combine(0, 5, 1), 1, "the middle one all the same");
+    }
+
     function test_movesOfAtMostTwoPercent() public pure {
         assertEq(ValueMath.clamp(979, 1000), 980, "down");
         assertEq(ValueMath.clamp(980, 1000), 980, "just");
