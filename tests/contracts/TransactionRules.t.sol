@@ -218,10 +218,10 @@ contract TransactionRulesTest is Test {
         bytes memory head = abi.encodePacked(hex"02000000", hex"01", _TXID, hex"01000000", hex"00", hex"fdffffff");
         bytes memory raw = abi.encodePacked(head, hex"feffffffff", new bytes(90));
         vm.expectRevert(IEpochLedger.BadTransaction.selector);
-        this.parse{gas: 300_000}(raw);
+        this.parse{gas: 3_000_000}(raw);
         raw = abi.encodePacked(hex"02000000", hex"feffffffff", new bytes(90));
         vm.expectRevert(IEpochLedger.BadTransaction.selector);
-        this.parse{gas: 300_000}(raw);
+        this.parse{gas: 3_000_000}(raw);
     }
 
     function test_anOutputMayEndWithTheBytes() public {
