@@ -206,7 +206,8 @@ contract LedgerCourt is LedgerEvidence {
         if (epoch < _firstEpoch || !oracle.settled(epoch)) revert NoFault();
         Verdict storage verdict;
         if (epoch < ledger.nextEpoch()) {
-            if (uint256(_record(epoch, here).delay) * 60 < _LATE_EPOCHS * _EPOCH) revert NoFault();
+            // minutes are rounded up: what was committed within the last one before the limit stands at the limit
+            if (uint256(_record(epoch, here).delay) * 60 <= _LATE_EPOCHS * _EPOCH) revert NoFault();
             verdict = _decide(Fault.LateCommit, epoch, address(0), 0);
         } else {
             verdict = _decideToday(Fault.LateCommit, epoch, address(0));

@@ -362,6 +362,7 @@ contract CourtTest is CourtFixture {
         court.lateCommit(_e, encoded(_e));
         vm.warp(limit);
         court.lateCommit(_e, encoded(_e));
+        vm.warp(limit + 1);
         deferNext = true;
         commit(plan(_e));
         court.lateCommit(_e, encoded(_e));

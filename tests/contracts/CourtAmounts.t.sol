@@ -353,6 +353,7 @@ contract CourtAmountsTest is CourtFixture {
         court.lateCommit(_e, "");
         _upheld(ILedgerCourt.Fault.LateCommit, address(0), _NOWHERE, _SATS, 0);
         vm.revertToState(id);
+        skip(1);
         deferNext = true;
         commit(plan(_e));
         vm.recordLogs();
