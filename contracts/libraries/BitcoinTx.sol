@@ -63,7 +63,8 @@ library BitcoinTx {
             uint256 run = left < _RUN ? left : _RUN;
             uint256 sats;
             (sats, next, short) = _shortOutputs(raw, next, run);
-            if (next > raw.length) revert IEpochLedger.BadTransaction();
+            // after a long script `next` means nothing
+            if (short && next > raw.length) revert IEpochLedger.BadTransaction();
             (sum, left) = (sum + sats, left - run);
         }
         if (short) return (sum, next);

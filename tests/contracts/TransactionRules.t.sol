@@ -172,6 +172,18 @@ contract TransactionRulesTest is Test {
         assertEq(this.parse(_transaction(0, list)).sats, 1560, "sats");
     }
 
+    /// Nor where what follows the long one, read out of step, would lead beyond the end.
+    function test_aLongScriptLeadsNowhere() public view {
+        Bitcoin.Output[] memory list = _outputs(40, 3, 22);
+        for (uint256 i = 1; i < list.length; ++i) {
+            list[i].script = abi.encodePacked(bytes22(type(uint176).max));
+        }
+        for (uint256 length = 253; length < 300; ++length) {
+            list[0].script = new bytes(length);
+            assertEq(this.parse(_transaction(0, list)).sats, 120, "sats");
+        }
+    }
+
     /// What would be the second input's bytes reads as outputs: only the count says that there are no inputs.
     function test_aTransactionHasInputsAndOutputs() public {
         bytes memory none = abi.encodePacked(hex"02000000", hex"00", hex"02", bytes8(0), hex"15", new bytes(21));
