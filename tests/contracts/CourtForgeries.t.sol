@@ -81,4 +81,33 @@ contract CourtForgeriesTest is CourtFixture {
         court.wrongShare(_e, books(_e), 1, reportBytes[_e], leaf, before);
         assertTrue(Purse(payable(purse)).got() > 3 * 100_000 * 1 gwei, "three times");
     }
+
+    /// Of a demand's deposit, who answers has the gas and who asked has the rest: contracts book both.
+    function test_depositsReachContracts() public {
+        commit(plan(_e));
+        (address asks, address answers) = (address(new Purse()), address(new Purse()));
+        vm.fee(1 gwei);
+        vm.deal(asks, 0.01 ether);
+        vm.prank(asks);
+        court.demand{value: 0.01 ether}(actor(3), _e, reportBytes[_e]);
+        ILedgerCourt.Opening[] memory here = evidence(_e, actor(3));
+        ILedgerCourt.Opening[] memory before = evidence(_e - 1, actor(3));
+        vm.prank(answers);
+        court.answer(actor(3), _e, books(_e), here, before);
+        (uint256 gas, uint256 rest) = (Purse(payable(answers)).got(), Purse(payable(asks)).got());
+        assertTrue(gas != 0 && rest != 0, "each heard of it");
+        assertEq(gas + rest, 0.01 ether, "all of it");
+    }
+
+    /// Nobody answered: the deposit is back with who asked.
+    function test_silenceReturnsTheDepositToAContract() public {
+        commit(plan(_e));
+        address asks = address(new Purse());
+        vm.deal(asks, 0.01 ether);
+        vm.prank(asks);
+        court.demand{value: 0.01 ether}(actor(3), _e, reportBytes[_e]);
+        skip(12 hours + 1);
+        court.silence(actor(3), _e);
+        assertEq(Purse(payable(asks)).got(), 0.01 ether, "heard of it");
+    }
 }
