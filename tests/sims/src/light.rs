@@ -50,8 +50,9 @@ pub(crate) enum Mode {
     Invent,
     /// The chain ends at this height.
     Stale(u32),
-    /// One more block, without work.
-    FakeBlock,
+    /// The chain ends above this height with a block without work. It stays there, whatever is mined: a lie that a real
+    /// block overtakes would be none for an instant.
+    FakeBlock(u32),
     /// Transactions are taken and thrown away.
     Swallow,
 }
@@ -72,7 +73,7 @@ impl Light {
         let height = index.height();
         Ok(match *self.mode.lock().await {
             Mode::Stale(at) => at.min(height),
-            Mode::FakeBlock => height + 1,
+            Mode::FakeBlock(below) => below + 1,
             _ => height,
         })
     }
@@ -80,14 +81,17 @@ impl Light {
     /// Header bytes at a height, as shown.
     pub(crate) async fn header(&self, height: u32) -> Result<[u8; 80]> {
         let shown = self.height().await?;
+        let mode = *self.mode.lock().await;
         let index = self.index.lock().await;
         if height > shown {
             return Err(eyre!("no block at {height}"));
         }
-        match index.header(height) {
-            Some(header) => Ok(header),
-            None => Ok(index.fake_header()),
+        if let Mode::FakeBlock(below) = mode
+            && height > below
+        {
+            return Ok(index.fake_header(below));
         }
+        index.header(height).ok_or_else(|| eyre!("no block at {height}"))
     }
 
     /// Hands a transaction to the node; the node's words if it refuses.
@@ -107,7 +111,7 @@ impl Light {
             "forge_branch" => Mode::ForgeBranch,
             "invent" => Mode::Invent,
             "stale" => Mode::Stale(height),
-            "fake_block" => Mode::FakeBlock,
+            "fake_block" => Mode::FakeBlock(height),
             "swallow" => Mode::Swallow,
             other => return Err(eyre!("no mode {other:?}")),
         };

@@ -128,9 +128,9 @@ impl Index {
         u32::try_from(at).ok()
     }
 
-    /// A header on top of the newest that nobody has mined.
-    pub(crate) fn fake_header(&self) -> [u8; 80] {
-        let mut header = self.header(self.height()).unwrap_or([0; 80]);
+    /// A header on top of the block at a height, that nobody has mined.
+    pub(crate) fn fake_header(&self, below: u32) -> [u8; 80] {
+        let mut header = self.header(below).unwrap_or([0; 80]);
         let above = sha256d(&header);
         header[4..36].copy_from_slice(&above);
         header[36] ^= 1;
