@@ -1,6 +1,6 @@
 //! The treasury wallet and what else Bitcoin's blocks brought, in the database.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bdk_wallet::{ChangeSet, chain::Merge};
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid, consensus::encode};
@@ -8,7 +8,7 @@ use sqlx::Row;
 
 use super::{
     Store, from_hex, from_json,
-    memory::{Rivals, Seen},
+    memory::{Memory, Rivals, Seen},
     number, parse, to_json,
 };
 use crate::{
@@ -155,29 +155,47 @@ impl Store {
         rows.into_iter().map(|row| parse(&row.get::<String, _>(0))).collect()
     }
 
+    /// What is remembered of a key or, while nothing is, what the database answers; kept until blocks bring payouts.
+    async fn remembered<K: Ord, V: Clone>(
+        &self,
+        part: impl Fn(&mut Memory) -> &mut BTreeMap<K, V>,
+        key: K,
+        asked: impl Future<Output = Result<V, Error>>,
+    ) -> Result<V, Error> {
+        let news = match self.memory() {
+            None => return asked.await,
+            Some(mut memory) => {
+                if let Some(known) = part(&mut memory).get(&key) {
+                    return Ok(known.clone());
+                }
+                memory.news()
+            }
+        };
+        let found = asked.await?;
+        if let Some(mut memory) = self.memory()
+            && memory.takes(news)
+        {
+            part(&mut memory).insert(key, found.clone());
+        }
+        Ok(found)
+    }
+
     /// Blocks in which a transaction was seen; the newest height first.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn seen(&self, txid: Txid) -> Result<Seen, Error> {
-        let news = self.memory().map(|memory| memory.news());
-        let known = self.memory().and_then(|memory| memory.seen.get(&txid).cloned());
-        if let Some(known) = known {
-            return Ok(known);
-        }
+        self.remembered(|memory| &mut memory.seen, txid, self.ask_seen(txid)).await
+    }
+
+    async fn ask_seen(&self, txid: Txid) -> Result<Seen, Error> {
         let rows = sqlx::query(
             "SELECT height, block_hash FROM marked WHERE txid = $1 ORDER BY height DESC",
         );
         let rows = rows.bind(txid.to_string()).fetch_all(&self.pool).await?;
         let read =
             |row: sqlx::any::AnyRow| Ok((number(&row, 0)?, parse(&row.get::<String, _>(1))?));
-        let found: Seen = rows.into_iter().map(read).collect::<Result<_, Error>>()?;
-        if let (Some(mut memory), Some(news)) = (self.memory(), news)
-            && memory.takes(news)
-        {
-            memory.seen.insert(txid, found.clone());
-        }
-        Ok(found)
+        rows.into_iter().map(read).collect()
     }
 
     /// Other transactions than `txid` that were seen to spend `outpoint`, with their blocks.
@@ -185,12 +203,11 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn rivals(&self, outpoint: OutPoint, txid: Txid) -> Result<Rivals, Error> {
-        let place = (outpoint, txid);
-        let news = self.memory().map(|memory| memory.news());
-        let known = self.memory().and_then(|memory| memory.rivals.get(&place).cloned());
-        if let Some(known) = known {
-            return Ok(known);
-        }
+        let asked = self.ask_rivals(outpoint, txid);
+        self.remembered(|memory| &mut memory.rivals, (outpoint, txid), asked).await
+    }
+
+    async fn ask_rivals(&self, outpoint: OutPoint, txid: Txid) -> Result<Rivals, Error> {
         let rows =
             sqlx::query("SELECT txid, block_hash FROM marked WHERE spends = $1 AND txid <> $2")
                 .bind(outpoint.to_string())
@@ -200,13 +217,7 @@ impl Store {
         let read = |row: sqlx::any::AnyRow| {
             Ok((parse(&row.get::<String, _>(0))?, parse(&row.get::<String, _>(1))?))
         };
-        let found: Rivals = rows.into_iter().map(read).collect::<Result<_, Error>>()?;
-        if let (Some(mut memory), Some(news)) = (self.memory(), news)
-            && memory.takes(news)
-        {
-            memory.rivals.insert(place, found.clone());
-        }
-        Ok(found)
+        rows.into_iter().map(read).collect()
     }
 
     /// A transaction that pays to the first baton's script.
