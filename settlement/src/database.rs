@@ -134,11 +134,12 @@ const POSTGRES_WRITE: &str = "SET synchronous_commit = on; DO $$ BEGIN \
     IF NOT pg_try_advisory_lock(5279157) THEN RAISE EXCEPTION 'another settlement process writes'; END IF; END $$;";
 const POSTGRES_READ: &str = "SET default_transaction_read_only = on;";
 
-/// What tells a connection when its commits reach the disk: before they return, or with a later one.
-type Sync = [&'static str; 2];
-const SQLITE_SYNC: Sync = ["PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"];
-/// A server may die beside a settlement that lives on and remembers: there no commit waits.
-const POSTGRES_SYNC: Sync = ["SET synchronous_commit = on"; 2];
+/// What tells a connection when its commits reach the disk: before they return, or with a later one. `None` where none
+/// waits.
+type Sync = Option<[&'static str; 2]>;
+const SQLITE_SYNC: Sync = Some(["PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"]);
+/// A server may die beside a settlement that lives on and remembers.
+const POSTGRES_SYNC: Sync = None;
 
 /// An open database.
 #[derive(Debug)]
@@ -168,10 +169,11 @@ impl Lazily {
     /// # Errors
     /// Those of the database.
     pub(crate) async fn connection(&self, pool: &AnyPool) -> Result<PoolConnection<Any>, Error> {
-        let [_, later] = self.sync;
         let mut connection = pool.acquire().await?;
-        self.told.store(true, Ordering::SeqCst);
-        connection.execute(sqlx::raw_sql(later)).await?;
+        if let Some([_, later]) = self.sync {
+            self.told.store(true, Ordering::SeqCst);
+            connection.execute(sqlx::raw_sql(later)).await?;
+        }
         Ok(connection)
     }
 }
@@ -186,7 +188,6 @@ async fn connect(
     let told = Arc::clone(&lazily.told);
     let connects = Arc::<AtomicU64>::default();
     let counted = Arc::clone(&connects);
-    let [at_once, _] = sync;
     let options = AnyPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(10))
@@ -197,7 +198,7 @@ async fn connect(
         .before_acquire(move |connection, _| {
             let waits = told.swap(false, Ordering::SeqCst);
             Box::pin(async move {
-                if waits {
+                if let (true, Some([at_once, _])) = (waits, sync) {
                     connection.execute(sqlx::raw_sql(at_once)).await?;
                 }
                 Ok(true)

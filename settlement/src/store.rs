@@ -16,7 +16,7 @@ use std::{
 use alloy::hex;
 use bitcoin::{Transaction, consensus::encode};
 use domain::{EpochId, Leaf};
-use sqlx::{Acquire, Any, AnyPool, Row, Transaction as Tx, any::AnyRow};
+use sqlx::{Acquire, Any, AnyPool, Row, Transaction as Tx, any::AnyRow, pool::PoolConnection};
 
 use crate::{
     database::{Database, Lazily, Opened},
@@ -110,6 +110,14 @@ impl Store {
         Some(memory)
     }
 
+    /// The connection to write a state over: its commit is on disk when it returns, or with one that follows (ADR 0022).
+    async fn connection_for(&self, state: &State) -> Result<PoolConnection<Any>, Error> {
+        match state.must_last() {
+            true => Ok(self.pool.acquire().await?),
+            false => self.lazily.connection(&self.pool).await,
+        }
+    }
+
     /// Writes a state in a transaction that has written what belongs to it, and commits. What is remembered of the epoch
     /// goes first: whether a commit that failed is on disk, only the database knows.
     async fn commit(
@@ -181,10 +189,7 @@ impl Store {
     /// # Errors
     /// Those of the database.
     pub async fn put_state(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
-        if state.must_last() {
-            return self.commit(self.begin().await?, epoch, state).await;
-        }
-        let mut connection = self.lazily.connection(&self.pool).await?;
+        let mut connection = self.connection_for(state).await?;
         self.commit(connection.begin().await?, epoch, state).await
     }
 
@@ -237,10 +242,7 @@ impl Store {
         baton: &Coin,
         creator: &Transaction,
     ) -> Result<(), Error> {
-        let mut connection = match state.must_last() {
-            true => self.pool.acquire().await?,
-            false => self.lazily.connection(&self.pool).await?,
-        };
+        let mut connection = self.connection_for(state).await?;
         let mut tx = connection.begin().await?;
         sqlx::query(
             "INSERT INTO baton (id, epoch, coin, creator) VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET \
