@@ -34,10 +34,16 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The payees' outputs in order.
+    /// The payees' outputs in order, to keep.
     #[must_use]
     pub fn outputs(&self) -> Vec<TxOut> {
-        self.payments.iter().map(|payment| payment.output.clone()).collect()
+        outputs(&self.payments).cloned().collect()
+    }
+
+    /// Bytes of the payees' outputs, as their hash is made over them.
+    #[must_use]
+    pub fn outputs_bytes(&self) -> Vec<u8> {
+        encode::outputs_bytes(outputs(&self.payments))
     }
 
     /// A batch of these payments.
@@ -45,10 +51,15 @@ impl Batch {
     /// # Errors
     /// When their sum leaves its field.
     pub fn of(payments: Vec<Payment>) -> Result<Self, AllocateError> {
-        let outputs = || payments.iter().map(|payment| &payment.output);
-        let total = encode::outputs_total(outputs()).ok_or(AllocateError::Overflow("a total"))?;
-        Ok(Self { outputs_hash: encode::outputs_hash(outputs()), total, payments: payments.into() })
+        let total = encode::outputs_total(outputs(&payments));
+        let total = total.ok_or(AllocateError::Overflow("a total"))?;
+        let outputs_hash = encode::outputs_hash(outputs(&payments));
+        Ok(Self { outputs_hash, total, payments: payments.into() })
     }
+}
+
+fn outputs(payments: &[Payment]) -> impl Iterator<Item = &TxOut> {
+    payments.iter().map(|payment| &payment.output)
 }
 
 /// A leaf and the output that pays it in its epoch; the leaf's `out` is not written yet.

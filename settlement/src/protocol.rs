@@ -41,9 +41,7 @@ impl Request {
     /// A request for one transaction of an epoch that pays `batches`.
     #[must_use]
     pub fn new(epoch: u32, batch: u16, unsigned: &Psbt, batches: &[Batch]) -> Self {
-        let hex = |batch: &Batch| {
-            hex::encode(encode::outputs_bytes(batch.payments.iter().map(|payment| &payment.output)))
-        };
+        let hex = |batch: &Batch| hex::encode(batch.outputs_bytes());
         let root = batch == ROOT_BATCH;
         let chunks = if root { batches.iter().map(hex).collect() } else { Vec::new() };
         Self { epoch, batch, psbt: psbt::to_hex(unsigned), chunks }
