@@ -37,6 +37,7 @@ use crate::{
     halt::Halts,
     live::{Live, LiveBitcoin, LiveEvm, Sockets},
     metrics, orders,
+    plan::PlannedTx,
     rim::{Bitcoin, Book, Evm, Rim},
     state::State,
     store::Store,
@@ -307,6 +308,12 @@ impl<R: Rim> Engine<R> {
             }
         }
         Ok(())
+    }
+
+    /// The books add up, so `txs` may be signed.
+    async fn check_books(&self, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+        let ended = self.chain.first_epoch()..EpochId::at(self.chain.now().await?);
+        self.store.check_books(epoch, txs, ended).await
     }
 
     /// The baton that the next planned epoch spends, with the transaction that created it.

@@ -28,8 +28,33 @@ async fn an_unknown_variant_makes_others_wait_and_a_spend_of_other_coins_stops_t
         story.block(vec![moves.clone()], false).await;
         let news = BitcoinNews { marked: vec![at], ..BitcoinNews::default() };
         story.store.put_news(&news).await.unwrap();
-        let error = story.store.check_books(epoch, &txs).await.unwrap_err();
+        let error = story.store.check_books(epoch, &txs, ENDED).await.unwrap_err();
         assert_eq!(matches!(&error, Error::Waiting { .. }), waits, "{error}");
         assert_eq!(matches!(&error, Error::Conservation { .. }), !waits, "{error}");
+    }
+}
+
+/// The database was lost, and a node that answers late has not told of an epoch's commit yet: what pays it is in a block,
+/// and nothing stops. A spend that names an epoch which nobody can have committed stops settlement.
+#[tokio::test]
+async fn the_payout_of_an_epoch_not_heard_of_makes_others_wait_unless_there_is_no_such_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut story = Story::start(&Database::Sqlite(dir.path().join("books.sqlite"))).await;
+    let (planned, coin) = story.plan(50_000, 40_000, 1_000).await;
+    let (epoch, txs) = (EpochId(story.epoch), planned.plan.txs.clone());
+    let moves = mined(&story.planned(40_000, 3_000, &coin));
+    let (before, newest) = (EpochId(ENDED.start.0 - 1), EpochId(ENDED.end.0 - 1));
+    for (named, waits) in [(newest, true), (ENDED.end, false), (before, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut story = Story::start(&Database::Sqlite(dir.path().join("books.sqlite"))).await;
+        story.plan(50_000, 40_000, 1_000).await;
+        story.block(vec![moves.clone()], false).await;
+        let (block, spends) = (BlockHash::from_byte_array(hash(900)), moves.spends[0]);
+        let at = Marked { txid: moves.txid, block, height: 101, epoch: named.0, batch: 0, spends };
+        let news = BitcoinNews { marked: vec![at], ..BitcoinNews::default() };
+        story.store.put_news(&news).await.unwrap();
+        let error = story.store.check_books(epoch, &txs, ENDED).await.unwrap_err();
+        assert_eq!(matches!(&error, Error::Waiting { .. }), waits, "{named}: {error}");
+        assert_eq!(matches!(&error, Error::Conservation { .. }), !waits, "{named}: {error}");
     }
 }

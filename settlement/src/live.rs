@@ -1,6 +1,10 @@
 //! The real surroundings of the engine: an EVM node at two endpoints, Bitcoin, SQLite or PostgreSQL, signers on sockets.
 
-use std::{ops::Deref, path::PathBuf, time::Duration};
+use std::{
+    ops::{Deref, Range},
+    path::PathBuf,
+    time::Duration,
+};
 
 use alloy::primitives::{B256, U256};
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid, block::Header, hashes::Hash};
@@ -349,8 +353,13 @@ impl Book for Store {
         Ok(self.last_order().await?.1 == Action::Pause)
     }
 
-    async fn check_books(&self, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
-        self.check_books(epoch, txs).await
+    async fn check_books(
+        &self,
+        epoch: EpochId,
+        txs: &[PlannedTx],
+        ended: Range<EpochId>,
+    ) -> Result<(), Error> {
+        self.check_books(epoch, txs, ended).await
     }
 }
 

@@ -7,7 +7,7 @@
     reason = "the engine is driven by one task; its futures need not be Send"
 )]
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use alloy::primitives::U256;
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid, block::Header};
@@ -169,7 +169,13 @@ pub trait Book {
     async fn genesis(&self, txid: Txid) -> Result<Option<Transaction>, Error>;
     /// Whether two operators have paused.
     async fn paused(&self) -> Result<bool, Error>;
-    async fn check_books(&self, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error>;
+    /// Holds the books against each other before `txs` are signed; only epochs of `ended` can have been committed.
+    async fn check_books(
+        &self,
+        epoch: EpochId,
+        txs: &[PlannedTx],
+        ended: Range<EpochId>,
+    ) -> Result<(), Error>;
 }
 
 /// Those who hold the keys, numbered as in the configuration.

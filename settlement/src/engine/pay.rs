@@ -109,7 +109,7 @@ impl<R: Rim> Engine<R> {
                 if self.store.paused().await? {
                     return Err(Error::waiting(epoch, "two operators have paused settlement"));
                 }
-                self.store.check_books(epoch, &planned.plan.txs).await?;
+                self.check_books(epoch, &planned.plan.txs).await?;
                 break;
             }
         }

@@ -52,7 +52,7 @@ impl<R: Rim> Engine<R> {
                 plan(&self.vault, &order, DUST)?
             }
         };
-        self.store.check_books(epoch, &plan.txs).await?;
+        self.check_books(epoch, &plan.txs).await?;
         self.halts.at(HaltPoint::BumpUnsaved).await;
         warn!(epoch = epoch.0, rate, blocks, "blocks leave the payout out: its fee is raised");
         let to = self.variant(plan, planned.creator.clone());

@@ -1,6 +1,8 @@
 //! Conservation, checked before anybody is asked to sign: nothing is made, nothing is lost, and every sat that left is
 //! accounted for.
 
+use std::ops::Range;
+
 use domain::EpochId;
 use sqlx::{Any, Row, Transaction as Tx};
 
@@ -17,18 +19,30 @@ use crate::{
 };
 
 impl Store {
-    /// Holds the books against each other for an epoch that is about to be signed.
+    /// Holds the books against each other for an epoch that is about to be signed. Only epochs of `ended` can have been
+    /// committed, whether this database has heard of them or not.
     ///
     /// # Errors
     /// `Conservation` if a sat is missing or too many: the service stops. `Waiting` while the reserve does not cover the
-    /// miner fees or the float not what a report distributed: that much has to arrive first.
-    pub async fn check_books(&self, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+    /// miner fees or the float not what a report distributed: that much has to arrive first; and while a spend may be the
+    /// payout of an epoch that has still to be computed again.
+    pub async fn check_books(
+        &self,
+        epoch: EpochId,
+        txs: &[PlannedTx],
+        ended: Range<EpochId>,
+    ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        check(&mut tx, epoch, txs).await
+        check(&mut tx, epoch, txs, &ended).await
     }
 }
 
-async fn check(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+async fn check(
+    tx: &mut Tx<'_, Any>,
+    epoch: EpochId,
+    txs: &[PlannedTx],
+    ended: &Range<EpochId>,
+) -> Result<(), Error> {
     let broken = |what: String| Error::Conservation { epoch: Some(epoch.0), what };
     identity(tx, epoch).await?;
     let books = balances(tx).await?;
@@ -48,7 +62,7 @@ async fn check(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) -> Resul
             "the wallet is booked at {wallet} sat, its coins are {coins} sat"
         )));
     }
-    unexplained(tx, epoch, txs).await?;
+    unexplained(tx, epoch, txs, ended).await?;
     let left = of(Account::Pots).credit();
     if left != 0 {
         return Err(broken(format!("{left} sat are left in the pots")));
@@ -129,7 +143,12 @@ async fn identity(tx: &mut Tx<'_, Any>, epoch: EpochId) -> Result<(), Error> {
 }
 
 /// A spend that no plan of ours explains: somebody else holds our keys, or an operator moved coins by hand.
-async fn unexplained(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+async fn unexplained(
+    tx: &mut Tx<'_, Any>,
+    epoch: EpochId,
+    txs: &[PlannedTx],
+    ended: &Range<EpochId>,
+) -> Result<(), Error> {
     let rows = sqlx::query("SELECT txid, paid, fee FROM outflows WHERE matched = 0");
     for row in rows.fetch_all(&mut **tx).await? {
         let (txid, paid, fee): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
@@ -138,7 +157,7 @@ async fn unexplained(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) ->
         }
         let known = sqlx::query("SELECT id FROM transfers WHERE reference = $1 AND kind = 'fee'");
         let known = known.bind(txid.clone()).fetch_optional(&mut **tx).await?.is_some();
-        if !known && !planned(tx, epoch, &txid).await? {
+        if !known && !planned(tx, epoch, &txid, ended).await? {
             let what = format!(
                 "{txid} took {paid} sat and {fee} sat of fee out of the wallet, and no plan of ours says so; find out who \
                  signed it; if it is in order, `settlement ledger --accept {txid}`"
@@ -150,21 +169,36 @@ async fn unexplained(tx: &mut Tx<'_, Any>, epoch: EpochId, txs: &[PlannedTx]) ->
 }
 
 /// Whether a variant of the epoch that it names has the transaction: after a lost database a payout may be in a block
-/// before its epoch has come so far again. While that epoch is not planned yet, or has still to say whether what spends
-/// its baton is a variant, nobody knows, and nothing is signed.
-async fn planned(tx: &mut Tx<'_, Any>, epoch: EpochId, txid: &str) -> Result<bool, Error> {
+/// before its epoch has come so far again, or is there at all (a node that answers late has not told of its commit). While
+/// that epoch is not planned yet, or has still to say whether what spends its baton is a variant, nobody knows, and nothing
+/// is signed.
+async fn planned(
+    tx: &mut Tx<'_, Any>,
+    epoch: EpochId,
+    txid: &str,
+    ended: &Range<EpochId>,
+) -> Result<bool, Error> {
     let rows = sqlx::query("SELECT DISTINCT epoch, spends FROM marked WHERE txid = $1");
     let rows = rows.bind(txid.to_owned()).fetch_all(&mut **tx).await?;
     for row in rows {
         let (other, spends): (i64, String) = (row.get(0), row.get(1));
         let other = u32::try_from(other).map(EpochId);
         let other = other.map_err(|error| Error::Damaged(format!("an epoch: {error}")))?;
-        let Some(state) = parts::read(&mut **tx, other).await? else { continue };
-        if let State::Snapshot(_) | State::Allocated(_) | State::Committed(_) = state {
+        let state = parts::read(&mut **tx, other).await?;
+        let to_come = match &state {
+            None => ended.contains(&other),
+            Some(state) => {
+                matches!(state, State::Snapshot(_) | State::Allocated(_) | State::Committed(_))
+            }
+        };
+        if to_come {
             let what = format!("{txid} says that it pays epoch {other}, which is planned first");
             return Err(Error::waiting(epoch, what));
         }
-        let Some(found) = state.planned() else { continue };
+        let Some((state, found)) = state.as_ref().and_then(|state| Some((state, state.planned()?)))
+        else {
+            continue;
+        };
         let has =
             |plan: &Plan| plan.txs.iter().any(|one| one.tx.compute_txid().to_string() == txid);
         if found.plans().any(has) {

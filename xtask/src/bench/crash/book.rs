@@ -2,7 +2,7 @@
 //! the real store is kept beside it: every write goes to both, every answer must be the same, and its books are the ones
 //! that are checked before anybody signs.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, ops::Range, rc::Rc};
 
 use bitcoin::{BlockHash, OutPoint, Transaction, Txid};
 use domain::{EpochId, Leaf};
@@ -170,9 +170,14 @@ impl Book for SimBook {
     }
 
     /// Without the real store there are no books.
-    async fn check_books(&self, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
+    async fn check_books(
+        &self,
+        epoch: EpochId,
+        txs: &[PlannedTx],
+        ended: Range<EpochId>,
+    ) -> Result<(), Error> {
         match &self.real {
-            Some(real) => real.check_books(epoch, txs).await,
+            Some(real) => real.check_books(epoch, txs, ended).await,
             None => Ok(()),
         }
     }
