@@ -294,7 +294,7 @@ async fn baton(
         return Ok((None, Ok("no database yet: `settlement run` makes it".into())));
     }
     let store = Store::read(&config.database).await?;
-    let Some((epoch, coin, _)) = store.baton().await? else {
+    let Some((epoch, coin)) = store.newest_baton().await? else {
         return Ok((None, Ok("no epoch has been paid yet".into())));
     };
     let state = store.state(epoch).await?;

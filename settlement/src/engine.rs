@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 
-use bitcoin::{BlockHash, Transaction, Txid};
+use bitcoin::{BlockHash, Txid};
 use domain::EpochId;
 use evm::Deployment;
 use tokio::sync::{Mutex, RwLock};
@@ -35,6 +35,7 @@ use crate::{
     config::Config,
     error::Error,
     halt::Halts,
+    known::KnownTx,
     live::{Live, LiveBitcoin, LiveEvm, Sockets},
     metrics, orders,
     plan::PlannedTx,
@@ -212,6 +213,12 @@ impl<R: Rim> Engine<R> {
         self.sent_below.lock().await.get(&txid).map_or(0, |sent| tip.saturating_sub(*sent))
     }
 
+    /// How long ago this process last handed a transaction to the node, which has it since; `None` if it has not.
+    pub async fn since_handed_out(&self, txid: Txid) -> Option<Duration> {
+        let at = self.sent_at.lock().await.get(&txid).copied();
+        at.map(|at| self.node.elapsed().saturating_sub(at))
+    }
+
     /// Fees raised since this process started.
     #[must_use]
     pub fn bumps(&self) -> u64 {
@@ -317,7 +324,7 @@ impl<R: Rim> Engine<R> {
     }
 
     /// The baton that the next planned epoch spends, with the transaction that created it.
-    async fn baton(&self, epoch: EpochId) -> Result<(Coin, Transaction), Error> {
+    async fn baton(&self, epoch: EpochId) -> Result<(Coin, KnownTx), Error> {
         if let Some((from, coin, creator)) = self.store.baton().await? {
             if from >= epoch {
                 let what = format!("its baton was already spent by the plan of epoch {from}");
@@ -340,7 +347,7 @@ impl<R: Rim> Engine<R> {
             )
         })?;
         let coin = Coin { outpoint, output, keychain: Keychain::Baton, index: GENESIS_BATON };
-        Ok((coin, creator))
+        Ok((coin, creator.into()))
     }
 
     /// Where a transaction is in the active chain, if it is: height, block, confirmations.

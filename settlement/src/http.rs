@@ -111,7 +111,7 @@ fn describe(epoch: EpochId, state: &State) -> Result<EpochStatus, Error> {
     let batches = state.intent().map(|intent| intent.batches.as_slice()).unwrap_or_default();
     let root = state.intent().map(crate::state::Intent::commitment).transpose()?;
     let plan = state.plan();
-    let txids = plan.iter().flat_map(|plan| &plan.txs).map(|tx| tx.tx.compute_txid().to_string());
+    let txids = plan.iter().flat_map(|plan| &plan.txs).map(|tx| tx.tx.txid().to_string());
     Ok(EpochStatus {
         epoch: epoch.0,
         state: state.name(),
@@ -134,7 +134,7 @@ pub async fn status(
     trouble: Option<String>,
     watch: &Watch,
 ) -> Result<Status, Error> {
-    let baton = store.baton().await?.map(|(_, coin, _)| coin);
+    let baton = store.newest_baton().await?.map(|(_, coin)| coin);
     let states = store.states().await?;
     let epochs = states.iter().map(|(epoch, state)| describe(*epoch, state));
     Ok(Status {

@@ -1,10 +1,10 @@
 //! Random histories of blocks, reorgs, signatures, fee bumps and confirmations: the books always add up, doing anything
 //! twice changes nothing, and a missing sat is noticed. One suite on SQLite and on PostgreSQL.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use alloy::primitives::{Address, B256};
-use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, Transaction, TxOut, Txid, hashes::Hash};
+use bitcoin::{Amount, BlockHash, OutPoint, ScriptBuf, TxOut, Txid, hashes::Hash};
 use domain::{EpochId, Root, Sats, SeriesAcc, SeriesId};
 use evm::bindings::IEpochLedger;
 use proptest::prelude::*;
@@ -14,6 +14,7 @@ use crate::{
     allocate::{Batch, Payment, Piece},
     database::{Database, tests::Cluster},
     error::Error,
+    known::KnownTx,
     plan::{
         Order, Plan, plan,
         tests::{coin, vault},
@@ -99,8 +100,7 @@ impl Story {
         let (epoch, state) = (EpochId(self.epoch), State::Committed(planned.intent.clone()));
         self.store.put_leaves(epoch, &state, &[], &figures).await.unwrap();
         let state = State::Planned(planned.clone());
-        let creator = planned.creator.clone();
-        self.store.put_plan(epoch, &state, &planned.plan.baton, &creator).await.unwrap();
+        self.store.put_plan(epoch, &state).await.unwrap();
         (planned, coin)
     }
 
@@ -176,7 +176,7 @@ fn mined(planned: &Planned) -> TxMoves {
     }
 }
 
-fn variant(planned: &Planned, txs: Vec<Arc<Transaction>>) -> Variant {
+fn variant(planned: &Planned, txs: Vec<KnownTx>) -> Variant {
     let (plan, creator) = (planned.plan.clone(), planned.creator.clone());
     Variant { plan, creator, txs, tip: 0 }
 }

@@ -45,6 +45,7 @@ pub mod bump;
 
 pub mod refusal;
 
+pub mod known;
 pub mod ledger;
 
 pub mod store;

@@ -20,6 +20,7 @@ use crate::{
     backend::Backend,
     chain::{Chain, Places, Report, rpc},
     error::Error,
+    known::KnownTx,
     ledger::Figures,
     node::Broadcast,
     orders::Action,
@@ -315,17 +316,11 @@ impl Book for Store {
         self.unfinished().await
     }
 
-    async fn put_plan(
-        &self,
-        epoch: EpochId,
-        state: &State,
-        baton: &Coin,
-        creator: &Transaction,
-    ) -> Result<(), Error> {
-        self.put_plan(epoch, state, baton, creator).await
+    async fn put_plan(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
+        self.put_plan(epoch, state).await
     }
 
-    async fn baton(&self) -> Result<Option<(EpochId, Coin, Transaction)>, Error> {
+    async fn baton(&self) -> Result<Option<(EpochId, Coin, KnownTx)>, Error> {
         self.baton().await
     }
 

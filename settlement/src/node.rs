@@ -11,7 +11,7 @@ use bitcoin::{
 };
 use serde_json::{Value, json};
 
-use crate::{error::Error, proof::Mined};
+use crate::{error::Error, packed, proof::Mined};
 
 /// What became of a broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ impl Node {
     /// When the node does not answer. A refusal is an answer.
     pub async fn broadcast(&self, tx: &Transaction) -> Result<Broadcast, Error> {
         use bdk_bitcoind_rpc::bitcoincore_rpc::Error as Rpc;
-        let raw = encode::serialize_hex(tx);
+        let raw = packed::tx_hex(tx);
         // a fee rate ceiling of 0 lifts the node's own; ours is checked by planner and signers
         match self.raw("sendrawtransaction", vec![json!(raw), json!(0)]).await? {
             Ok(_) => Ok(Broadcast::Known),

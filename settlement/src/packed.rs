@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use alloy::{hex, primitives::Address};
-use bitcoin::consensus::encode::deserialize_partial;
+use bitcoin::{
+    Transaction,
+    consensus::encode::{self, deserialize_partial},
+};
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 use crate::{allocate::Payment, encode::append};
@@ -38,33 +41,19 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[Pay
     read(&text).ok_or_else(|| D::Error::custom("packed payments"))
 }
 
-/// One transaction.
-pub(crate) mod tx {
-    use std::sync::Arc;
+/// Hex of a transaction. `bitcoin` has one of its own, digit by digit: it takes ten times as long.
+pub(crate) fn tx_hex(tx: &Transaction) -> String {
+    hex::encode(encode::serialize(tx))
+}
 
-    use alloy::hex;
-    use bitcoin::{Transaction, consensus::encode};
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(crate) fn serialize<S: Serializer>(
-        tx: &Arc<Transaction>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&hex::encode(encode::serialize(tx.as_ref())))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Arc<Transaction>, D::Error> {
-        let bytes = hex::decode(String::deserialize(from)?).map_err(D::Error::custom)?;
-        encode::deserialize(&bytes).map(Arc::new).map_err(D::Error::custom)
-    }
+/// The transaction of `tx_hex`, or what is wrong with the text.
+pub(crate) fn read_tx(text: &str) -> Result<Transaction, String> {
+    let bytes = hex::decode(text).map_err(|error| error.to_string())?;
+    encode::deserialize(&bytes).map_err(|error| error.to_string())
 }
 
 /// A list of transactions.
 pub(crate) mod txs {
-    use std::sync::Arc;
-
     use alloy::hex;
     use bitcoin::{
         Transaction, VarInt,
@@ -72,10 +61,9 @@ pub(crate) mod txs {
     };
     use serde::{Deserialize, Deserializer, Serializer, de::Error, ser::Error as _};
 
-    pub(crate) fn serialize<S: Serializer>(
-        txs: &[Arc<Transaction>],
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
+    use crate::known::KnownTx;
+
+    pub(crate) fn serialize<S: Serializer>(txs: &[KnownTx], to: S) -> Result<S::Ok, S::Error> {
         let mut bytes = encode::serialize(&VarInt::from(txs.len()));
         for tx in txs {
             tx.consensus_encode(&mut bytes).map_err(S::Error::custom)?;
@@ -85,9 +73,9 @@ pub(crate) mod txs {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
-    ) -> Result<Vec<Arc<Transaction>>, D::Error> {
+    ) -> Result<Vec<KnownTx>, D::Error> {
         let bytes = hex::decode(String::deserialize(from)?).map_err(D::Error::custom)?;
         let txs: Vec<Transaction> = encode::deserialize(&bytes).map_err(D::Error::custom)?;
-        Ok(txs.into_iter().map(Arc::new).collect())
+        Ok(txs.into_iter().map(KnownTx::from).collect())
     }
 }

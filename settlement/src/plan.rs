@@ -4,8 +4,6 @@
 //! time 0, every sequence `fffffffd` (replaceable), inputs baton first and then the committed funding in its order,
 //! outputs as the ledger has them, no change output: what is left over stays in the next baton.
 
-use std::sync::Arc;
-
 use alloy::primitives::B256;
 use bitcoin::{
     Amount, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut, VarInt, Weight, Witness,
@@ -15,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     encode::{self, ROOT_BATCH},
-    packed,
+    known::KnownTx,
     vault::{Coin, Keychain, Vault, VaultError},
 };
 
@@ -45,8 +43,7 @@ pub struct PlannedTx {
     /// Batch number; `ffff` for a root transaction.
     pub batch: u16,
     /// The transaction, without witness.
-    #[serde(with = "packed::tx")]
-    pub tx: Arc<Transaction>,
+    pub tx: KnownTx,
     /// What its inputs spend, in order.
     pub coins: Vec<Coin>,
 }
@@ -124,7 +121,7 @@ pub fn plan(vault: &Vault, order: &Order, least_baton: u64) -> Result<Plan, Plan
 /// # Errors
 /// When it has no output.
 pub(crate) fn assemble(order: &Order, first: PlannedTx) -> Result<Plan, PlanError> {
-    let txid = first.tx.compute_txid();
+    let txid = first.tx.txid();
     let next = first.tx.output.first().cloned().ok_or(PlanError::Overflow("no baton"))?;
     let coin = |vout: u32, output: TxOut| Coin {
         outpoint: OutPoint { txid, vout },
@@ -149,16 +146,16 @@ pub(crate) fn assemble(order: &Order, first: PlannedTx) -> Result<Plan, PlanErro
 pub(crate) fn frame(
     order: &Order,
     batch: u16,
-    coins: Vec<Coin>,
+    coins: &[Coin],
     tail: &[TxOut],
     script: &ScriptBuf,
-) -> PlannedTx {
+) -> Transaction {
     let mut outputs = vec![
         TxOut { value: Amount::ZERO, script_pubkey: script.clone() },
         marker_output(order.epoch, &order.root, batch),
     ];
     outputs.extend_from_slice(tail);
-    PlannedTx { batch, tx: unsigned(&coins, outputs).into(), coins }
+    unsigned(coins, outputs)
 }
 
 /// `ceil(vsize * rate / 1000)`, sats.
@@ -244,10 +241,9 @@ fn paying_tx(
 ) -> Result<PlannedTx, PlanError> {
     let mut coins = vec![order.baton.clone()];
     coins.extend(order.funding.iter().cloned());
-    let mut planned = frame(order, batch, coins, tail, script);
-    let fee = fee_ceil(signed_vsize_ceil(vault, &planned)?, order.fee_rate)?;
-    let have = planned
-        .coins
+    let mut tx = frame(order, batch, &coins, tail, script);
+    let fee = fee_ceil(vsize_ceil(vault, batch, tx.weight(), &coins)?, order.fee_rate)?;
+    let have = coins
         .iter()
         .try_fold(0_u64, |sum, coin| sum.checked_add(coin.output.value.to_sat()))
         .ok_or(PlanError::Overflow("the sum of inputs"))?;
@@ -256,10 +252,10 @@ fn paying_tx(
     let need = spent.saturating_add(least_baton);
     let rest = have.checked_sub(spent).filter(|rest| *rest >= least_baton);
     let rest = rest.ok_or(PlanError::Short { need, have })?;
-    if let Some(next) = Arc::make_mut(&mut planned.tx).output.first_mut() {
+    if let Some(next) = tx.output.first_mut() {
         next.value = Amount::from_sat(rest);
     }
-    Ok(planned)
+    Ok(PlannedTx { batch, tx: tx.into(), coins })
 }
 
 fn chunk_value_exact(

@@ -49,7 +49,7 @@ pub(crate) fn payees(count: u8, sats: u64) -> Vec<TxOut> {
     (0..count).map(output).collect()
 }
 
-fn order(vault: &Vault, batches: Vec<Vec<TxOut>>) -> (Vec<Transaction>, Order) {
+fn order(vault: &Vault, batches: Vec<Vec<TxOut>>) -> (Vec<KnownTx>, Order) {
     let (baton_tx, baton) = coin(vault, Keychain::Baton, GENESIS, 500_000);
     let (funding_tx, funding) = coin(vault, Keychain::Treasury, 7, 2_000_000);
     let order = Order {
@@ -60,23 +60,18 @@ fn order(vault: &Vault, batches: Vec<Vec<TxOut>>) -> (Vec<Transaction>, Order) {
         funding: vec![funding],
         batches,
     };
-    (vec![baton_tx, funding_tx], order)
+    (vec![baton_tx.into(), funding_tx.into()], order)
 }
 
 /// A one-batch transaction, and those it spends.
-pub(crate) fn planned(vault: &Vault) -> (PlannedTx, Vec<Transaction>) {
+pub(crate) fn planned(vault: &Vault) -> (PlannedTx, Vec<KnownTx>) {
     let (previous, order) = order(vault, vec![payees(2, 30_000)]);
     (super::plan(vault, &order, 10_000).unwrap().txs.remove(0), previous)
 }
 
 const GENESIS: u32 = crate::vault::GENESIS_BATON;
 
-fn sign(
-    vault: &Vault,
-    keys: &[Xpriv],
-    planned: &PlannedTx,
-    previous: &[Transaction],
-) -> Transaction {
+fn sign(vault: &Vault, keys: &[Xpriv], planned: &PlannedTx, previous: &[KnownTx]) -> Transaction {
     let secp = Secp256k1::new();
     let mut psbt = psbt::build(vault, &planned.tx, &planned.coins, previous).unwrap();
     for key in keys.iter().take(2) {
@@ -112,7 +107,7 @@ fn several_batches_fan_out_and_each_chunk_pays_its_own_fee() {
     let plan = super::plan(&vault, &order, 10_000).unwrap();
     let [root, chunks @ ..] = plan.txs.as_slice() else { panic!("{plan:?}") };
     assert_eq!((root.batch, chunks.len(), root.tx.output.len()), (ROOT_BATCH, 3, 5));
-    previous.push(root.tx.as_ref().clone());
+    previous.push(root.tx.clone());
     for (chunk, number) in chunks.iter().zip(0_u16..) {
         assert_eq!(chunk.batch, number);
         let vout = 2 + u32::from(number);

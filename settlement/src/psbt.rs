@@ -11,7 +11,10 @@ use bitcoin::{
     sighash::SighashCache,
 };
 
-use crate::vault::{Coin, Vault, VaultError};
+use crate::{
+    known::KnownTx,
+    vault::{Coin, Vault, VaultError},
+};
 
 /// Why a PSBT cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,17 +44,17 @@ pub fn build<'a>(
     vault: &Vault,
     tx: &Transaction,
     coins: &[Coin],
-    previous: impl IntoIterator<Item = &'a Transaction>,
+    previous: impl IntoIterator<Item = &'a KnownTx>,
 ) -> Result<Psbt, PsbtError> {
-    let previous: BTreeMap<Txid, &Transaction> =
-        previous.into_iter().map(|tx| (tx.compute_txid(), tx)).collect();
+    let previous: BTreeMap<Txid, &KnownTx> =
+        previous.into_iter().map(|tx| (tx.txid(), tx)).collect();
     let mut psbt =
         Psbt::from_unsigned_tx(tx.clone()).map_err(|error| PsbtError::Parse(error.to_string()))?;
     for (input, coin) in psbt.inputs.iter_mut().zip(coins) {
         let txid = coin.outpoint.txid;
         let from = previous.get(&txid).copied().ok_or(PsbtError::Previous(txid))?;
         *input = input_of(vault, coin)?;
-        input.non_witness_utxo = Some(from.clone());
+        input.non_witness_utxo = Some(Transaction::clone(from));
     }
     Ok(psbt)
 }

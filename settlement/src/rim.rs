@@ -18,6 +18,7 @@ use crate::{
     allocate::{Allocation, World},
     chain::{Places, Report},
     error::Error,
+    known::KnownTx,
     ledger::Figures,
     node::Broadcast,
     plan::PlannedTx,
@@ -154,14 +155,8 @@ pub trait Book {
     /// Epochs from `first` up to `next` that have no state, ascending.
     async fn missing(&self, first: EpochId, next: EpochId) -> Result<Vec<EpochId>, Error>;
     async fn unfinished(&self) -> Result<Vec<EpochId>, Error>;
-    async fn put_plan(
-        &self,
-        epoch: EpochId,
-        state: &State,
-        baton: &Coin,
-        creator: &Transaction,
-    ) -> Result<(), Error>;
-    async fn baton(&self) -> Result<Option<(EpochId, Coin, Transaction)>, Error>;
+    async fn put_plan(&self, epoch: EpochId, state: &State) -> Result<(), Error>;
+    async fn baton(&self) -> Result<Option<(EpochId, Coin, KnownTx)>, Error>;
     async fn put_news(&self, news: &BitcoinNews) -> Result<(), Error>;
     async fn seen(&self, txid: Txid) -> Result<Vec<(u32, BlockHash)>, Error>;
     async fn rivals(&self, outpoint: OutPoint, txid: Txid)

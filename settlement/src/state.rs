@@ -6,17 +6,15 @@
 //! bump takes a `Sent` epoch back to `Planned` with the variant so far among the others; so does whatever else makes
 //! another variant the present one.
 
-use std::sync::Arc;
-
 use alloy::{
     primitives::{B256, Bytes},
     sol_types::SolValue,
 };
-use bitcoin::{BlockHash, Transaction, Txid};
+use bitcoin::{BlockHash, Txid};
 use evm::bindings::IEpochLedger;
 use serde::{Deserialize, Serialize};
 
-use crate::{allocate::Batch, error::Error, plan::Plan, variant::Variant};
+use crate::{allocate::Batch, error::Error, known::KnownTx, plan::Plan, variant::Variant};
 
 /// The finalized EVM block that an epoch was read at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +73,7 @@ pub struct Planned {
     /// The transactions.
     pub plan: Plan,
     /// The transaction that created the baton they spend.
-    pub creator: Arc<Transaction>,
+    pub creator: KnownTx,
     /// Height of the tip when they were fixed.
     pub tip: u32,
     /// Other variants that were fixed for the epoch, oldest first; one of them may be mined instead.
@@ -88,7 +86,7 @@ pub struct Signed {
     /// The plan.
     pub planned: Planned,
     /// The transactions. Without witness where the transaction was found in a block before we had signatures.
-    pub txs: Vec<Arc<Transaction>>,
+    pub txs: Vec<KnownTx>,
 }
 
 /// The block that holds a transaction.

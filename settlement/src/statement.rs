@@ -290,7 +290,7 @@ fn payment(
     if (received != sats || own.is_none()) && !excused {
         return Err("its output pays something else, or somebody else");
     }
-    let txid = planned.tx.compute_txid();
+    let txid = planned.tx.txid();
     let proof = entry.proven.iter().find(|(batch, _)| *batch == out.batch);
     if proof.is_some_and(|(_, proven)| *proven != txid) {
         return Err("the ledger saw another transaction proven");

@@ -181,8 +181,10 @@ fn a_database_that_differs_from_the_chain_gives_no_statement() {
     let other = refusal(|e| e[3].proven.iter_mut().for_each(|p| p.1 = Txid::all_zeros()));
     assert!(other.contains("another transaction"), "{other}");
     let output = refusal(|e| {
-        let tx = &mut e[1].plan.as_mut().unwrap().txs[0].tx;
-        std::sync::Arc::make_mut(tx).output[4].value = Amount::ONE_SAT;
+        let planned = &mut e[1].plan.as_mut().unwrap().txs[0];
+        let mut tx = bitcoin::Transaction::clone(&planned.tx);
+        tx.output[4].value = Amount::ONE_SAT;
+        planned.tx = tx.into();
     });
     assert!(output.contains("something else"), "{output}");
     assert!(refusal(|e| drop(e.remove(2))).contains("skip the epoch"));

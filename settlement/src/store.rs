@@ -14,7 +14,6 @@ use std::{
 };
 
 use alloy::hex;
-use bitcoin::{Transaction, consensus::encode};
 use domain::{EpochId, Leaf};
 use sqlx::{Acquire, Any, AnyPool, Row, Transaction as Tx, any::AnyRow, pool::PoolConnection};
 
@@ -22,6 +21,7 @@ use crate::{
     database::{Database, Lazily, Opened},
     encode as leaf_encode,
     error::Error,
+    known::KnownTx,
     ledger::{Figures, follow, put_figures},
     state::State,
     vault::Coin,
@@ -230,42 +230,68 @@ impl Store {
         leaf_encode::read_leaves(&bytes).ok_or_else(damaged)
     }
 
-    /// Writes a planned state with the baton that it leaves behind and the transaction that creates it. If a later epoch
-    /// has left a baton already, the newest stays that one.
+    /// Writes a planned state with the baton that its plan leaves behind. If a later epoch has left a baton already, the
+    /// newest stays that one.
+    ///
+    /// # Errors
+    /// When the state has no plan; those of the database.
+    pub async fn put_plan(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
+        let plan = state.plan().ok_or_else(|| Error::mismatch(epoch, "it has no plan"))?;
+        let mut connection = self.connection_for(state).await?;
+        let mut tx = connection.begin().await?;
+        if let Some(mut memory) = self.memory() {
+            memory.baton = None;
+        }
+        let newest = sqlx::query(
+            "INSERT INTO baton (id, epoch, coin) VALUES (1, $1, $2) ON CONFLICT (id) DO UPDATE SET \
+             epoch = excluded.epoch, coin = excluded.coin WHERE baton.epoch <= excluded.epoch",
+        )
+        .bind(i64::from(epoch.0))
+        .bind(to_json(&plan.baton)?)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        self.commit(tx, epoch, state).await?;
+        if newest == 1
+            && let (Some(mut memory), Some(first)) = (self.memory(), plan.txs.first())
+        {
+            memory.baton = Some((epoch, plan.baton.clone(), first.tx.clone()));
+        }
+        Ok(())
+    }
+
+    /// The newest planned baton and the epoch whose plan leaves it; `None` before the first payout.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn put_plan(
-        &self,
-        epoch: EpochId,
-        state: &State,
-        baton: &Coin,
-        creator: &Transaction,
-    ) -> Result<(), Error> {
-        let mut connection = self.connection_for(state).await?;
-        let mut tx = connection.begin().await?;
-        sqlx::query(
-            "INSERT INTO baton (id, epoch, coin, creator) VALUES (1, $1, $2, $3) ON CONFLICT (id) DO UPDATE SET \
-             epoch = excluded.epoch, coin = excluded.coin, creator = excluded.creator \
-             WHERE baton.epoch <= excluded.epoch",
-        )
-            .bind(i64::from(epoch.0))
-            .bind(to_json(baton)?)
-            .bind(encode::serialize_hex(creator))
-            .execute(&mut *tx)
-            .await?;
-        self.commit(tx, epoch, state).await
+    pub async fn newest_baton(&self) -> Result<Option<(EpochId, Coin)>, Error> {
+        let row = sqlx::query("SELECT epoch, coin FROM baton");
+        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
+        Ok(Some((EpochId(number(&row, 0)?), from_json(&row.get::<String, _>(1))?)))
     }
 
     /// The newest planned baton and the transaction that creates it; `None` before the first payout.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn baton(&self) -> Result<Option<(EpochId, Coin, Transaction)>, Error> {
-        let row = sqlx::query("SELECT epoch, coin, creator FROM baton");
-        let Some(row) = row.fetch_optional(&self.pool).await? else { return Ok(None) };
-        let creator = from_hex(&row.get::<String, _>(2))?;
-        Ok(Some((EpochId(number(&row, 0)?), from_json(&row.get::<String, _>(1))?, creator)))
+    pub async fn baton(&self) -> Result<Option<(EpochId, Coin, KnownTx)>, Error> {
+        if let Some(baton) = self.memory().and_then(|memory| memory.baton.clone()) {
+            return Ok(Some(baton));
+        }
+        self.stored_baton().await
+    }
+
+    /// The same as the database has it, whatever this process remembers.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn stored_baton(&self) -> Result<Option<(EpochId, Coin, KnownTx)>, Error> {
+        let Some((epoch, baton)) = self.newest_baton().await? else { return Ok(None) };
+        let creator = parts::first_planned(&self.pool, epoch).await?;
+        if creator.txid() != baton.outpoint.txid {
+            return Err(Error::Damaged(format!("epoch {epoch} does not leave the newest baton")));
+        }
+        Ok(Some((epoch, baton, creator)))
     }
 }
 
@@ -291,10 +317,6 @@ fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
 
 fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|error| Error::Damaged(error.to_string()))
-}
-
-fn from_hex(text: &str) -> Result<Transaction, Error> {
-    encode::deserialize_hex(text).map_err(|error| Error::Damaged(error.to_string()))
 }
 
 fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Error> {

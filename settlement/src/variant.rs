@@ -1,16 +1,15 @@
 //! Variants of an epoch's payout: the same payees and marker from a baton of the same chain, with another fee. Exactly one
 //! of them can be mined, because all spend the same baton, or batons of which only one exists.
 
-use std::sync::Arc;
-
 use bitcoin::{OutPoint, Transaction, Txid};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     bump::DUST,
     encode::{self, ROOT_BATCH},
+    known::KnownTx,
     packed,
-    plan::{Order, Plan, PlanError, assemble, frame},
+    plan::{Order, Plan, PlanError, PlannedTx, assemble, frame},
     state::Planned,
     vault::{Keychain, Vault},
 };
@@ -21,11 +20,10 @@ pub struct Variant {
     /// Its transactions.
     pub plan: Plan,
     /// The transaction that created the baton they spend.
-    #[serde(with = "packed::tx")]
-    pub creator: Arc<Transaction>,
+    pub creator: KnownTx,
     /// Signed, in the plan's order; empty if it was not.
     #[serde(with = "packed::txs")]
-    pub txs: Vec<Arc<Transaction>>,
+    pub txs: Vec<KnownTx>,
     /// Height of the tip when it was fixed.
     pub tip: u32,
 }
@@ -34,7 +32,7 @@ impl Plan {
     /// The transaction that spends the baton: a variant is known by it.
     #[must_use]
     pub fn first_txid(&self) -> Option<Txid> {
-        self.txs.first().map(|first| first.tx.compute_txid())
+        self.txs.first().map(|first| first.tx.txid())
     }
 
     /// The baton that it spends.
@@ -59,11 +57,7 @@ impl Planned {
     /// Makes `to` the present variant; the one before, signed as `txs`, is kept among the others. Also returns the new
     /// one's signed transactions, if it has been signed.
     #[must_use]
-    pub fn exchanged(
-        mut self,
-        txs: Vec<Arc<Transaction>>,
-        mut to: Variant,
-    ) -> (Self, Vec<Arc<Transaction>>) {
+    pub fn exchanged(mut self, txs: Vec<KnownTx>, mut to: Variant) -> (Self, Vec<KnownTx>) {
         let same = |one: &Plan, other: &Plan| one.first_txid() == other.first_txid();
         if same(&self.plan, &to.plan) {
             return (self, txs);
@@ -131,11 +125,12 @@ pub fn recognise(
         return Ok(None);
     }
     let batch = if order.batches.len() == 1 { 0 } else { ROOT_BATCH };
-    let mut first = frame(order, batch, coins, tail, &script);
-    if let Some(baton) = Arc::make_mut(&mut first.tx).output.first_mut() {
+    let mut tx = frame(order, batch, &coins, tail, &script);
+    if let Some(baton) = tx.output.first_mut() {
         baton.value = next.value;
     }
-    if first.tx.compute_txid() != seen.compute_txid() || first.fee().is_none() {
+    let first = PlannedTx { batch, tx: tx.into(), coins };
+    if first.tx.txid() != seen.compute_txid() || first.fee().is_none() {
         return Ok(None);
     }
     assemble(order, first).map(Some)
@@ -191,8 +186,8 @@ mod tests {
                 |tx| tx.output[0].value = Amount::from_sat(DUST - 1),
             ];
             for (number, lie) in lies.iter().enumerate() {
-                let mut tx = first.clone();
-                lie(Arc::make_mut(&mut tx));
+                let mut tx = Transaction::clone(&first);
+                lie(&mut tx);
                 assert_eq!(recognise(&vault, &order, &tx).unwrap(), None, "lie {number}");
             }
         }

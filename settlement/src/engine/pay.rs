@@ -1,6 +1,6 @@
 //! Commit to confirmation: plan, collect signatures, broadcast, follow.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bitcoin::{OutPoint, Psbt, Transaction, Txid};
 use domain::EpochId;
@@ -12,6 +12,7 @@ use crate::{
     bump::DUST,
     error::Error,
     halt::HaltPoint,
+    known::KnownTx,
     node::Broadcast,
     plan::{PlannedTx, plan},
     protocol::Request,
@@ -58,14 +59,8 @@ impl<R: Rim> Engine<R> {
             info!(epoch = epoch.0, %txid, "the payout is fixed");
         }
         let (tip, _) = self.node.tip();
-        let state = State::Planned(Planned {
-            intent,
-            plan,
-            creator: creator.into(),
-            tip,
-            others: Vec::new(),
-        });
-        self.put_variant(epoch, &state).await?;
+        let state = State::Planned(Planned { intent, plan, creator, tip, others: Vec::new() });
+        self.store.put_plan(epoch, &state).await?;
         self.halts.at(HaltPoint::PlannedSaved).await;
         Ok(true)
     }
@@ -76,7 +71,7 @@ impl<R: Rim> Engine<R> {
         if self.turn_to_winner(epoch, &planned, &[]).await? {
             return Ok(true);
         }
-        if self.included(planned.creator.compute_txid()).await?.is_none() {
+        if self.included(planned.creator.txid()).await?.is_none() {
             if let Some(to) = self.moved(epoch, &planned).await? {
                 return self.turn_to(epoch, planned, Vec::new(), to, MOVED).await;
             }
@@ -99,13 +94,9 @@ impl<R: Rim> Engine<R> {
         Ok(true)
     }
 
-    async fn all_signed(
-        &self,
-        epoch: EpochId,
-        planned: &Planned,
-    ) -> Result<Vec<Arc<Transaction>>, Error> {
+    async fn all_signed(&self, epoch: EpochId, planned: &Planned) -> Result<Vec<KnownTx>, Error> {
         for each in &planned.plan.txs {
-            if self.included(each.tx.compute_txid()).await?.is_none() {
+            if self.included(each.tx.txid()).await?.is_none() {
                 if self.store.paused().await? {
                     return Err(Error::waiting(epoch, "two operators have paused settlement"));
                 }
@@ -124,11 +115,11 @@ impl<R: Rim> Engine<R> {
         epoch: EpochId,
         planned: &Planned,
         each: &PlannedTx,
-    ) -> Result<Arc<Transaction>, Error> {
-        if self.included(each.tx.compute_txid()).await?.is_some() {
-            return Ok(Arc::clone(&each.tx));
+    ) -> Result<KnownTx, Error> {
+        if self.included(each.tx.txid()).await?.is_some() {
+            return Ok(each.tx.clone());
         }
-        self.signed(epoch, planned, each).await.map(Arc::new)
+        self.signed(epoch, planned, each).await.map(KnownTx::from)
     }
 
     async fn signed(
@@ -166,7 +157,7 @@ impl<R: Rim> Engine<R> {
                 return Ok(psbt::finalise(merged)?);
             }
         }
-        let txid = merged.unsigned_tx.compute_txid();
+        let txid = each.tx.txid();
         for handed in crate::offline::handed_in(&self.config.psbt_dir, txid) {
             if let Err(why) = psbt::merge_signed(&mut merged, &handed) {
                 refusals.push(format!("a file in {}: {why}", self.config.psbt_dir.display()));
@@ -187,7 +178,7 @@ impl<R: Rim> Engine<R> {
             return Ok(true);
         }
         let Some(first) = signed.txs.first() else { return Ok(false) };
-        if self.included(first.compute_txid()).await?.is_none()
+        if self.included(first.txid()).await?.is_none()
             && let Broadcast::Refused(why) =
                 self.broadcast(epoch, first, signed.planned.tip).await?
         {
@@ -204,10 +195,10 @@ impl<R: Rim> Engine<R> {
     async fn broadcast(
         &self,
         epoch: EpochId,
-        tx: &Transaction,
+        tx: &KnownTx,
         since: u32,
     ) -> Result<Broadcast, Error> {
-        let txid = tx.compute_txid();
+        let txid = tx.txid();
         if let Some(first) = tx.input.first() {
             self.no_rival(epoch, first.previous_output, txid).await?;
         }
@@ -244,7 +235,7 @@ impl<R: Rim> Engine<R> {
         let mut inclusions = Vec::with_capacity(signed.txs.len());
         let (mut may_send, mut deep) = (true, true);
         for (tx, planned) in signed.txs.iter().zip(&signed.planned.plan.txs) {
-            let txid = tx.compute_txid();
+            let txid = tx.txid();
             let Some((height, block, depth)) = self.included(txid).await? else {
                 if tx.input.iter().any(|input| input.witness.is_empty()) {
                     // it was found in a block before we had signatures, and the block is gone
@@ -293,10 +284,10 @@ impl<R: Rim> Engine<R> {
     async fn send_again(
         &self,
         epoch: EpochId,
-        tx: &Transaction,
+        tx: &KnownTx,
         planned: &Planned,
     ) -> Result<Option<String>, Error> {
-        let last = self.sent_at.lock().await.get(&tx.compute_txid()).copied();
+        let last = self.sent_at.lock().await.get(&tx.txid()).copied();
         if last.is_some_and(|at| self.node.elapsed().saturating_sub(at) < AGAIN) {
             return Ok(None);
         }
@@ -330,10 +321,10 @@ pub(crate) fn unsigned(
     each: &PlannedTx,
 ) -> Result<Psbt, Error> {
     let treasury = each.coins.iter().filter(|spent| spent.keychain == Keychain::Treasury);
-    let funding: Vec<Transaction> =
-        treasury.filter_map(|spent| Some(coin(spent.outpoint)?.1)).collect();
-    let mut previous = vec![planned.creator.as_ref()];
-    previous.extend(planned.plan.txs.first().map(|first| first.tx.as_ref()));
+    let funding: Vec<KnownTx> =
+        treasury.filter_map(|spent| Some(coin(spent.outpoint)?.1.into())).collect();
+    let mut previous = vec![&planned.creator];
+    previous.extend(planned.plan.txs.first().map(|first| &first.tx));
     previous.extend(&funding);
     Ok(psbt::build(vault, &each.tx, &each.coins, previous)?)
 }

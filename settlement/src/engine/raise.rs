@@ -30,7 +30,7 @@ impl<R: Rim> Engine<R> {
         let (planned, policy) = (&signed.planned, &self.config.policy);
         let Some(first) = planned.plan.txs.first() else { return Ok(false) };
         let (tip, _) = self.node.tip();
-        let since = self.sent_below.lock().await.get(&first.tx.compute_txid()).copied();
+        let since = self.sent_below.lock().await.get(&first.tx.txid()).copied();
         let blocks = tip.saturating_sub(since.unwrap_or(planned.tip).max(planned.tip));
         let raised = !planned.others.is_empty();
         let due = refused || policy.bump.is_due(blocks, raised);
@@ -123,7 +123,7 @@ impl<R: Rim> Engine<R> {
         for earlier in self.store.unfinished().await?.into_iter().filter(|other| *other < epoch) {
             let Some(state) = self.store.state(earlier).await? else { continue };
             let Some(first) = state.plan().and_then(|plan| plan.txs.first()) else { continue };
-            if self.included(first.tx.compute_txid()).await?.is_none() {
+            if self.included(first.tx.txid()).await?.is_none() {
                 let vsize = signed_vsize_ceil(&self.vault, first)?;
                 found.push((first.fee().unwrap_or_default(), vsize));
             }

@@ -1,9 +1,7 @@
 //! Variants of a payout: the one that the chain or the node holds in place of ours, and the one that a moved baton asks
 //! for. None is forgotten, and whichever is mined is followed.
 
-use std::sync::Arc;
-
-use bitcoin::{OutPoint, Transaction, Txid, hashes::Hash};
+use bitcoin::{OutPoint, Txid, hashes::Hash};
 use domain::EpochId;
 use tracing::info;
 
@@ -11,6 +9,7 @@ use super::Engine;
 use crate::{
     bump::DUST,
     error::Error,
+    known::KnownTx,
     plan::{Order, Plan, plan},
     refusal::Refusal,
     rim::{Bitcoin, Book, Rim},
@@ -85,7 +84,7 @@ impl<R: Rim> Engine<R> {
         &self,
         epoch: EpochId,
         planned: &Planned,
-        txs: &[Arc<Transaction>],
+        txs: &[KnownTx],
     ) -> Result<bool, Error> {
         let Some(winner) = self.winner(epoch, planned).await? else { return Ok(false) };
         let why = "the chain holds another variant of it";
@@ -105,7 +104,7 @@ impl<R: Rim> Engine<R> {
         Ok(recognise(&self.vault, order, &seen)?)
     }
 
-    pub(super) fn variant(&self, plan: Plan, creator: Arc<Transaction>) -> Variant {
+    pub(super) fn variant(&self, plan: Plan, creator: KnownTx) -> Variant {
         let (tip, _) = self.node.tip();
         Variant { plan, creator, txs: Vec::new(), tip }
     }
@@ -115,7 +114,7 @@ impl<R: Rim> Engine<R> {
         &self,
         epoch: EpochId,
         planned: Planned,
-        txs: Vec<Arc<Transaction>>,
+        txs: Vec<KnownTx>,
         to: Variant,
         why: &str,
     ) -> Result<bool, Error> {
@@ -129,16 +128,8 @@ impl<R: Rim> Engine<R> {
             true => State::Planned(planned),
             false => State::Sent(Signed { planned, txs }),
         };
-        self.put_variant(epoch, &state).await?;
+        self.store.put_plan(epoch, &state).await?;
         Ok(true)
-    }
-
-    /// Writes a state and the baton that its present variant leaves behind.
-    pub(super) async fn put_variant(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
-        let plan = state.plan().ok_or_else(|| Error::mismatch(epoch, "it has no plan"))?;
-        let first = plan.txs.first().map(|first| Arc::clone(&first.tx));
-        let first = first.ok_or_else(|| Error::mismatch(epoch, "a plan without transaction"))?;
-        self.store.put_plan(epoch, state, &plan.baton, &first).await
     }
 
     /// The node does not take the transaction that spends the baton: finds out what to do instead.
@@ -203,7 +194,7 @@ impl<R: Rim> Engine<R> {
             if let Some(known) = planned.others.iter().rev().find(|other| spends(&other.plan)) {
                 return Ok(Some(known.clone()));
             }
-            let creator = plan_before.txs.first().map(|first| Arc::clone(&first.tx));
+            let creator = plan_before.txs.first().map(|first| first.tx.clone());
             let creator =
                 creator.ok_or_else(|| Error::mismatch(earlier, "a plan without transaction"))?;
             let order = self.order(epoch, &planned.intent, baton, None)?;
@@ -215,13 +206,13 @@ impl<R: Rim> Engine<R> {
 }
 
 /// The batons that an epoch's variants spend, with the transactions that created them; the present one's first.
-fn batons(planned: &Planned) -> Vec<(Coin, Arc<Transaction>)> {
-    let mut found: Vec<(Coin, Arc<Transaction>)> = Vec::new();
+fn batons(planned: &Planned) -> Vec<(Coin, KnownTx)> {
+    let mut found: Vec<(Coin, KnownTx)> = Vec::new();
     let others = planned.others.iter().map(|other| (&other.plan, &other.creator));
     for (plan, creator) in std::iter::once((&planned.plan, &planned.creator)).chain(others) {
         let Some(coin) = plan.txs.first().and_then(|first| first.coins.first()) else { continue };
         if found.iter().all(|(known, _)| known.outpoint != coin.outpoint) {
-            found.push((coin.clone(), Arc::clone(creator)));
+            found.push((coin.clone(), creator.clone()));
         }
     }
     found

@@ -152,7 +152,7 @@ async fn unexplained(
     let rows = sqlx::query("SELECT txid, paid, fee FROM outflows WHERE matched = 0");
     for row in rows.fetch_all(&mut **tx).await? {
         let (txid, paid, fee): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
-        if txs.iter().any(|planned| planned.tx.compute_txid().to_string() == txid) {
+        if txs.iter().any(|planned| planned.tx.txid().to_string() == txid) {
             continue;
         }
         let known = sqlx::query("SELECT id FROM transfers WHERE reference = $1 AND kind = 'fee'");
@@ -199,8 +199,7 @@ async fn planned(
         else {
             continue;
         };
-        let has =
-            |plan: &Plan| plan.txs.iter().any(|one| one.tx.compute_txid().to_string() == txid);
+        let has = |plan: &Plan| plan.txs.iter().any(|one| one.tx.txid().to_string() == txid);
         if found.plans().any(has) {
             return Ok(true);
         }

@@ -70,7 +70,7 @@ fn entries(epoch: EpochId, total: u64, planned: &PlannedTx) -> Result<[Entry; 2]
         debit,
         credit,
         sats,
-        reference: planned.tx.compute_txid().to_string(),
+        reference: planned.tx.txid().to_string(),
         height: None,
     };
     let fee = planned.fee().ok_or_else(|| Error::Damaged("a plan's fee".into()))?;

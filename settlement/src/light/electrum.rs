@@ -241,7 +241,7 @@ impl Server for Electrum {
     }
 
     fn broadcast(&self, tx: &Transaction) -> Result<Broadcast, Error> {
-        let raw = vec![Param::String(encode::serialize_hex(tx))];
+        let raw = vec![Param::String(crate::packed::tx_hex(tx))];
         let answer =
             self.with(|session| session.raw_call("blockchain.transaction.broadcast", raw))?;
         Ok(match answer {

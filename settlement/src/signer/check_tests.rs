@@ -5,6 +5,7 @@ use bitcoin::{Amount, ScriptBuf};
 
 use super::*;
 use crate::{
+    known::KnownTx,
     plan::{
         Order, Plan, plan,
         tests::{coin, payees, vault},
@@ -26,7 +27,7 @@ struct Case {
     vault: Vault,
     facts: Facts,
     plan: Plan,
-    previous: Vec<Transaction>,
+    previous: Vec<KnownTx>,
     batches: Vec<Vec<TxOut>>,
 }
 
@@ -67,13 +68,7 @@ fn case(batches: Vec<Vec<TxOut>>) -> Case {
         baton_index: 61_990,
         roots: vec![first.compute_txid()],
     };
-    Case {
-        vault,
-        facts,
-        plan,
-        previous: vec![baton_tx, funding_tx, first.as_ref().clone()],
-        batches,
-    }
+    Case { vault, facts, plan, previous: vec![baton_tx.into(), funding_tx.into(), first], batches }
 }
 
 impl Case {

@@ -8,7 +8,7 @@ mod variants;
 use std::collections::BTreeMap;
 
 use alloy::primitives::{B256, keccak256};
-use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, Transaction, TxOut, bip32::Xpriv};
+use bitcoin::{Amount, OutPoint, Psbt, ScriptBuf, TxOut, bip32::Xpriv};
 use evm::bindings::IEpochLedger;
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     encode::{self, ROOT_BATCH},
+    known::KnownTx,
     node::internal,
     plan::{
         Order, Plan, plan,
@@ -63,7 +64,7 @@ struct Paid {
     facts: Facts,
     plan: Plan,
     batches: Vec<Vec<TxOut>>,
-    previous: Vec<Transaction>,
+    previous: Vec<KnownTx>,
 }
 
 /// What a signer knows, and two epochs that are committed.
@@ -94,11 +95,11 @@ fn paid(dice: &mut Dice, vault: &Vault, epoch: u32, rate: u64, fan_out: bool) ->
         (0..count).map(|at| (0..2 + at).map(|_| payee()).collect()).collect();
     let baton_index = epoch - 1 - u32::try_from(dice.below(9)).unwrap();
     let (baton_tx, baton) = coin(vault, Keychain::Baton, baton_index, 3_000_000);
-    let mut previous = vec![baton_tx];
+    let mut previous = vec![KnownTx::from(baton_tx)];
     let mut funding = Vec::new();
     for at in 0..u32::try_from(dice.below(4)).unwrap() {
         let (tx, coin) = coin(vault, Keychain::Treasury, epoch % 1_000 + at, 200_000);
-        previous.push(tx);
+        previous.push(tx.into());
         funding.push(coin);
     }
     let commitment = IEpochLedger::Commitment {
@@ -127,7 +128,7 @@ fn paid(dice: &mut Dice, vault: &Vault, epoch: u32, rate: u64, fan_out: bool) ->
     let plan = plan(vault, &order, 10_000).unwrap();
     let first = plan.txs[0].tx.clone();
     let roots = if fan_out { vec![first.compute_txid()] } else { Vec::new() };
-    previous.push(first.as_ref().clone());
+    previous.push(first);
     Paid { facts: Facts { commitment, batons, baton_index, roots }, plan, batches, previous }
 }
 

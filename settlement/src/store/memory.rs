@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bitcoin::{BlockHash, OutPoint, Txid};
 use domain::EpochId;
 
-use crate::state::State;
+use crate::{known::KnownTx, state::State, vault::Coin};
 
 /// Answers about transactions that are remembered.
 const MOST: usize = 4_096;
@@ -23,6 +23,8 @@ pub(super) struct Memory {
     pub(super) states: BTreeMap<EpochId, State>,
     pub(super) seen: BTreeMap<Txid, Seen>,
     pub(super) rivals: BTreeMap<(OutPoint, Txid), Rivals>,
+    /// The newest planned baton, the epoch that leaves it and the transaction that creates it.
+    pub(super) baton: Option<(EpochId, Coin, KnownTx)>,
     /// How often blocks brought payouts. An answer that was read under an older count is not kept.
     news: u64,
     /// Over which connection, counted, it was learnt.
@@ -35,6 +37,7 @@ impl Memory {
         if self.connection != connection {
             self.connection = connection;
             self.states.clear();
+            self.baton = None;
             self.forget_blocks();
         }
     }

@@ -2,16 +2,16 @@
 //! comes to be or changes, and stays when the state goes on: what was decided for 100,000 payees is written once. Parts
 //! that a state does not have (one that a reorg took back had them) are not looked at.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use bitcoin::Transaction;
 use domain::EpochId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sqlx::{Any, Row, Transaction as Tx, any::AnyRow};
+use sqlx::{Any, AnyPool, Row, Transaction as Tx, any::AnyRow};
 
 use super::{from_json, number, to_json};
 use crate::{
     error::Error,
+    known::KnownTx,
     packed,
     plan::Plan,
     state::{Confirmed, Inclusion, Intent, Planned, Signed, SnapshotAt, State},
@@ -32,8 +32,7 @@ const INCLUSIONS: &str = "inclusions";
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Fixed {
     plan: Plan,
-    #[serde(with = "packed::tx")]
-    creator: Arc<Transaction>,
+    creator: KnownTx,
     tip: u32,
     others: Vec<Variant>,
 }
@@ -41,7 +40,7 @@ struct Fixed {
 impl Fixed {
     fn of(planned: &Planned) -> Self {
         let Planned { intent: _, plan, creator, tip, others } = planned;
-        let (plan, creator, others) = (plan.clone(), Arc::clone(creator), others.clone());
+        let (plan, creator, others) = (plan.clone(), creator.clone(), others.clone());
         Self { plan, creator, tip: *tip, others }
     }
 }
@@ -50,7 +49,7 @@ impl Fixed {
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Witnessed {
     #[serde(with = "packed::txs")]
-    txs: Vec<Arc<Transaction>>,
+    txs: Vec<KnownTx>,
 }
 
 /// A state taken apart. Clones are of shared data.
@@ -156,6 +155,15 @@ pub(crate) async fn read<'c>(
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{ALL} WHERE e.epoch = $1")));
     let rows = rows.bind(i64::from(epoch.0)).fetch_all(from).await?;
     Ok(whole(rows)?.pop().map(|(_, state)| state))
+}
+
+/// The first transaction of the plan that was last fixed for an epoch.
+pub(super) async fn first_planned(pool: &AnyPool, epoch: EpochId) -> Result<KnownTx, Error> {
+    let row = sqlx::query("SELECT data FROM parts WHERE epoch = $1 AND part = $2");
+    let row = row.bind(i64::from(epoch.0)).bind(FIXED).fetch_optional(pool).await?;
+    let fixed: Option<Fixed> = row.map(|row| from_json(&row.get::<String, _>(0))).transpose()?;
+    let first = fixed.and_then(|fixed| Some(fixed.plan.txs.into_iter().next()?.tx));
+    first.ok_or_else(|| Error::Damaged(format!("epoch {epoch} lacks its {FIXED}")))
 }
 
 /// Every epoch and its state, ascending.

@@ -3,17 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bdk_wallet::{ChangeSet, chain::Merge};
-use bitcoin::{BlockHash, OutPoint, Transaction, Txid, consensus::encode};
+use bitcoin::{BlockHash, OutPoint, Transaction, Txid};
 use sqlx::Row;
 
 use super::{
-    Store, from_hex, from_json,
+    Store, from_json,
     memory::{Memory, Rivals, Seen},
     number, parse, to_json,
 };
 use crate::{
     error::Error,
     ledger::{BlockMoves, apply},
+    packed,
 };
 
 /// A payout transaction seen in a block.
@@ -80,7 +81,7 @@ impl Store {
         for genesis in &news.genesis {
             sqlx::query("INSERT INTO genesis (txid, raw) VALUES ($1, $2) ON CONFLICT DO NOTHING")
                 .bind(genesis.compute_txid().to_string())
-                .bind(encode::serialize_hex(genesis))
+                .bind(packed::tx_hex(genesis))
                 .execute(&mut *tx)
                 .await?;
         }
@@ -227,6 +228,6 @@ impl Store {
     pub async fn genesis(&self, txid: Txid) -> Result<Option<Transaction>, Error> {
         let row = sqlx::query("SELECT raw FROM genesis WHERE txid = $1").bind(txid.to_string());
         let row = row.fetch_optional(&self.pool).await?;
-        row.map(|row| from_hex(&row.get::<String, _>(0))).transpose()
+        row.map(|row| packed::read_tx(&row.get::<String, _>(0)).map_err(Error::Damaged)).transpose()
     }
 }

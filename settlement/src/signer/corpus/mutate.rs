@@ -257,7 +257,7 @@ fn extra_input(dice: &mut Dice, world: &World, asked: &mut Asked) {
     let (mut only, mut whole) = (asked.psbt.unsigned_tx.clone(), asked.psbt.clone());
     only.input.truncate(1);
     only.input[0].previous_output = coin.outpoint;
-    let made = crate::psbt::build(&world.vault, &only, &[coin], &[tx]).unwrap();
+    let made = crate::psbt::build(&world.vault, &only, &[coin], &[tx.into()]).unwrap();
     let at = dice.below(whole.inputs.len() + 1);
     whole.unsigned_tx.input.insert(at, only.input[0].clone());
     whole.inputs.insert(at, made.inputs[0].clone());

@@ -88,7 +88,7 @@ const CHANGES: &[(&str, Lie)] = &[
         let made =
             plan(&s.world.vault, &Order { fee_rate: rate, ..order }, 330).unwrap().txs.remove(0);
         let mut previous = s.world.paid[0].previous.clone();
-        previous.push(tx);
+        previous.push(tx.into());
         let psbt = psbt::build(&s.world.vault, &made.tx, &made.coins, &previous).unwrap();
         Asked { psbt, ..s.honest(d) }
     }),
@@ -99,7 +99,7 @@ const CHANGES: &[(&str, Lie)] = &[
         let order = Order { baton, ..s.order.clone() };
         let made = plan(&s.world.vault, &order, 330).unwrap().txs.remove(0);
         let mut previous = s.world.paid[0].previous.clone();
-        previous.push(tx);
+        previous.push(tx.into());
         let psbt = psbt::build(&s.world.vault, &made.tx, &made.coins, &previous).unwrap();
         Asked { psbt, ..s.honest(d) }
     }),
@@ -207,14 +207,14 @@ fn chunks_go_with_the_variant_of_their_root() {
             (scene.at(scene.most, &scene.order).0, world.paid[0].plan.clone())
         };
         let first = dearer.txs[0].tx.clone();
-        world.paid[0].previous.push(first.as_ref().clone());
+        world.paid[0].previous.push(first);
         let asked = |world: &World, at: usize| {
             let scene = scene(world);
             let asked = scene.asked(&dearer.txs[at]);
             answer(&scene, &asked)
         };
         assert!(asked(&world, 1).is_err(), "its root was not signed");
-        world.paid[0].facts.roots.push(first.compute_txid());
+        world.paid[0].facts.roots.push(dearer.txs[0].tx.txid());
         asked(&world, 1).unwrap();
         let scene = scene(&world);
         let mut mixed = scene.asked(&dearer.txs[1]);

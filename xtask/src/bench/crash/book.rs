@@ -8,6 +8,7 @@ use bitcoin::{BlockHash, OutPoint, Transaction, Txid};
 use domain::{EpochId, Leaf};
 use settlement::{
     error::Error,
+    known::KnownTx,
     ledger::Figures,
     plan::PlannedTx,
     rim::Book,
@@ -113,28 +114,25 @@ impl Book for SimBook {
         Ok(open)
     }
 
-    async fn put_plan(
-        &self,
-        epoch: EpochId,
-        state: &State,
-        baton: &Coin,
-        creator: &Transaction,
-    ) -> Result<(), Error> {
-        let really = async |real: &Store| real.put_plan(epoch, state, baton, creator).await;
+    async fn put_plan(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
+        let plan = state.plan().expect("a planned state");
+        let first = plan.txs[0].tx.clone();
+        let really = async |real: &Store| real.put_plan(epoch, state).await;
         let apply = |disk: &mut Disk| {
             let old = Undo::Baton(disk.baton.clone());
             if disk.baton.as_ref().is_none_or(|(newest, _, _)| *newest <= epoch) {
-                disk.baton = Some((epoch, baton.clone(), creator.clone()));
+                disk.baton = Some((epoch, plan.baton.clone(), first));
             }
             Undo::Both(Box::new(disk.put_state(epoch.0, state)), Box::new(old))
         };
         self.write(apply, really).await
     }
 
-    async fn baton(&self) -> Result<Option<(EpochId, Coin, Transaction)>, Error> {
+    async fn baton(&self) -> Result<Option<(EpochId, Coin, KnownTx)>, Error> {
         let baton = self.disk.borrow().baton.clone();
         if let Some(real) = &self.real {
-            assert_eq!(real.baton().await?, baton, "the real store has another baton");
+            assert_eq!(real.baton().await?, baton, "the real store remembers another baton");
+            assert_eq!(real.stored_baton().await?, baton, "the real store has another baton");
         }
         Ok(baton)
     }

@@ -15,6 +15,7 @@ use bitcoin::{
 use domain::{EpochId, Leaf, SeriesId};
 use settlement::{
     allocate::{Entry, Piece, Weights, World},
+    known::KnownTx,
     state::State,
     store::{BitcoinNews, Marked},
     vault::{Coin, GENESIS_BATON, Keychain, Vault},
@@ -227,7 +228,7 @@ pub(in crate::bench) fn script(n: u8) -> ScriptBuf {
 pub(in crate::bench) enum Undo {
     State(u32, Option<State>),
     Leaves(u32, Option<Vec<Leaf>>),
-    Baton(Option<(EpochId, Coin, Transaction)>),
+    Baton(Option<(EpochId, Coin, KnownTx)>),
     News(Vec<BlockHash>, Vec<Marked>),
     Both(Box<Self>, Box<Self>),
 }
@@ -238,7 +239,7 @@ pub(in crate::bench) struct Disk {
     pub(in crate::bench) states: BTreeMap<u32, State>,
     pub(in crate::bench) open: BTreeSet<u32>,
     pub(in crate::bench) leaves: BTreeMap<u32, Vec<Leaf>>,
-    pub(in crate::bench) baton: Option<(EpochId, Coin, Transaction)>,
+    pub(in crate::bench) baton: Option<(EpochId, Coin, KnownTx)>,
     pub(in crate::bench) seen: BTreeMap<Txid, Vec<Marked>>,
     pub(in crate::bench) spenders: BTreeMap<OutPoint, Vec<Marked>>,
     pub(in crate::bench) genesis: BTreeMap<Txid, Transaction>,
