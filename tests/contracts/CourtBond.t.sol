@@ -119,6 +119,16 @@ contract CourtBondTest is CourtFixture {
         court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(3), 1);
     }
 
+    /// A penalty that found no bond is a verdict with nothing to share.
+    function test_noClaimOnAnEmptyBond() public {
+        _lie(actor(3));
+        _challenge(actor(3), _CAROL);
+        assertEq(court.bond(), 0, "there was none");
+        skip(1 days);
+        vm.expectRevert(ILedgerCourt.NothingToClaim.selector);
+        court.claim(ILedgerCourt.Fault.WrongShare, _e, actor(3), 1);
+    }
+
     /// Two harmed accounts on one day: one penalty, shared by harm.
     function test_oncePerBatchAndDay() public {
         bondUp(_REQUIRED);

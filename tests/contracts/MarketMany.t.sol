@@ -48,6 +48,18 @@ abstract contract MarketManySuite is MarketFixture {
         assertEq(base, 0, "and it is filled");
     }
 
+    /// What nobody can have is no fill of nothing.
+    function test_fillUpToLeavesNoTraceOfAnUnfundedOrder() public {
+        vm.prank(_maker);
+        _unit.approve(address(_market), 0);
+        IPositionMarket.Order[] memory orders = new IPositionMarket.Order[](1);
+        orders[0] = _order(0);
+        vm.recordLogs();
+        (uint256 base,) = _fillUpTo(orders, _limits(0, 50e18));
+        assertEq(base, 0, "nothing");
+        assertEq(vm.getRecordedLogs().length, 0, "and nothing said");
+    }
+
     function test_fillUpToTakesTheFundedPart() public {
         vm.prank(_maker);
         _unit.approve(address(_market), 4e18);

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ITwabToken} from "../../contracts/interfaces/ITwabToken.sol";
+import {LpShare} from "../../contracts/tokens/LpShare.sol";
 import {PlainToken} from "./utils/Mocks.sol";
 import {Test} from "./utils/Test.sol";
 
@@ -174,6 +175,26 @@ contract TwabTokenTest is Test {
         assertEq(_token.nonces(owner), 1, "nonce");
         refuses(ITwabToken.InvalidPermit.selector);
         _token.permit(owner, _B, 9, block.timestamp, v, r, s);
+    }
+
+    /// As wallets compute it.
+    function test_domain() public view {
+        bytes32 kind = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+        bytes32 expected =
+            keccak256(abi.encode(kind, keccak256("Plain"), keccak256("1"), block.chainid, address(_token)));
+        assertEq(_token.DOMAIN_SEPARATOR(), expected, "domain");
+    }
+
+    /// What is burnt was locked, and is locked no longer.
+    function test_burntSharesWereLocked() public {
+        LpShare share = new LpShare(address(this), _B, "LP", "LP");
+        share.mint(_A, 10);
+        vm.expectRevert(abi.encodeWithSignature("Panic(uint256)", 0x11));
+        share.burn(_A, 1);
+        share.lock(_A, 7);
+        share.burn(_A, 4);
+        assertEq(share.locked(_A), 3, "locked");
+        assertEq(share.balanceOf(_A), 6, "held");
     }
 
     function test_PermitExpired() public {
