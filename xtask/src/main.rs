@@ -43,7 +43,10 @@ enum Command {
         /// Repeats a simulation.
         #[arg(long, default_value_t = 4)]
         seed: u64,
-        /// Epochs to simulate.
+        /// Goes on with a simulation of which so many epochs were simulated before.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Epochs to simulate, those before included.
         #[arg(long, default_value_t = 1_000_000)]
         epochs: u64,
         /// Log level, on stderr; logging costs time.
@@ -72,9 +75,9 @@ async fn run() -> Result<()> {
             tokio::spawn(stop_on_signal(stop.clone()));
             demo::up(&demo::Options { once, dir, port, story }, stop).await
         }
-        Command::Bench { area, seed, epochs, log } => {
+        Command::Bench { area, seed, from, epochs, log } => {
             log_to_stderr(&log)?;
-            tokio::task::spawn_blocking(move || bench::run(&area, seed, epochs)).await?
+            tokio::task::spawn_blocking(move || bench::run(&area, seed, from, epochs)).await?
         }
     }
 }

@@ -37,17 +37,17 @@ use sim::Keys;
 /// Epochs of one world.
 const LIFE: u32 = 250;
 
-/// Runs at least `epochs` epochs on both cores and the control; prints a line for each.
+/// Runs the seed's epochs from `from` (whole lives) up to `epochs` on both cores, and the control; prints a line for each.
 ///
 /// # Errors
 /// When a payee was not paid exactly once, or the control is not caught.
-pub(super) fn run(seed: u64, epochs: u64) -> Result<()> {
-    std::thread::scope(|scope| scope.spawn(|| all(seed, epochs)).join().expect("it ends"))
+pub(super) fn run(seed: u64, from: u64, epochs: u64) -> Result<()> {
+    std::thread::scope(|scope| scope.spawn(|| all(seed, from, epochs)).join().expect("it ends"))
 }
 
-fn all(seed: u64, epochs: u64) -> Result<()> {
+fn all(seed: u64, from: u64, epochs: u64) -> Result<()> {
     let started = Instant::now();
-    let (tally, failed) = many(seed, epochs);
+    let (tally, failed) = many(seed, from, epochs);
     let seconds = started.elapsed().as_secs().max(1);
     if let Some((seed, why)) = failed {
         println!(
@@ -57,7 +57,7 @@ fn all(seed: u64, epochs: u64) -> Result<()> {
         bail!("a target is short");
     }
     println!(
-        "crash simulation: {} epochs, {} payments, each paid exactly once, 0 sat missing; {} deaths, {} lost databases, {} reorgs, {} deferred, {} payouts replaced by a dearer variant, {} times a miner had the other; {} epochs/s (1000000) {}",
+        "crash simulation: {} epochs of seed {seed} after the first {from}, {} payments, each paid exactly once, 0 sat missing; {} deaths, {} lost databases, {} reorgs, {} deferred, {} payouts replaced by a dearer variant, {} times a miner had the other; {} epochs/s (1000000) {}",
         tally.epochs,
         tally.payments,
         tally.deaths,
@@ -67,7 +67,7 @@ fn all(seed: u64, epochs: u64) -> Result<()> {
         tally.replaced,
         tally.revived,
         tally.epochs / seconds,
-        if tally.epochs >= 1_000_000 { "ok" } else { "short" }
+        if from + tally.epochs >= 1_000_000 { "ok" } else { "short" }
     );
     println!(
         "  of those {} epochs with the real store and its books, which held what the chain holds {} times",
@@ -80,15 +80,16 @@ fn all(seed: u64, epochs: u64) -> Result<()> {
     println!(
         "crash control, broadcast before save, simulated: caught within {epochs} epochs: {why} (caught) ok"
     );
-    if tally.epochs < 1_000_000 {
+    if from + tally.epochs < 1_000_000 {
         bail!("a target is short");
     }
     Ok(())
 }
 
-/// Lives one after the other on each core, until there were enough epochs or one failed.
-fn many(seed: u64, epochs: u64) -> (Tally, Option<(u64, String)>) {
-    let (next, keys) = (AtomicU64::new(0), Keys::new());
+/// Lives one after the other on each core, until there were enough epochs or one failed. Those before epoch `from` were
+/// lived by an earlier run.
+fn many(seed: u64, from: u64, epochs: u64) -> (Tally, Option<(u64, String)>) {
+    let (next, keys) = (AtomicU64::new(from / u64::from(LIFE)), Keys::new());
     let lives = epochs.div_ceil(u64::from(LIFE));
     let failed = std::sync::Mutex::new(None);
     let work = || {
@@ -147,7 +148,7 @@ mod tests {
 
     #[test]
     fn in_simulated_storms_every_payee_is_paid_once() {
-        let (tally, failed) = many(1, 1_000);
+        let (tally, failed) = many(1, 0, 1_000);
         assert_eq!(failed, None);
         assert!(tally.deaths > 500 && tally.reorgs > 50 && tally.lost_disks > 5, "{tally:?}");
         assert!(tally.replaced > 50 && tally.revived > 20, "{tally:?}");
