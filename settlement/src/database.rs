@@ -190,6 +190,9 @@ async fn connect(
     let counted = Arc::clone(&connects);
     let options = AnyPoolOptions::new()
         .max_connections(1)
+        // the writer's lock is the connection's: no other process gets it while this one renews a good connection
+        .max_lifetime(None)
+        .idle_timeout(None)
         .acquire_timeout(Duration::from_secs(10))
         .after_connect(move |connection, _| {
             counted.fetch_add(1, Ordering::SeqCst);

@@ -213,7 +213,7 @@ impl<R: Rim> Engine<R> {
         self.sent_below.lock().await.get(&txid).map_or(0, |sent| tip.saturating_sub(*sent))
     }
 
-    /// How long ago this process last handed a transaction to the node, which has it since; `None` if it has not.
+    /// How long ago the node last answered this process that it has a transaction; `None` if it never did.
     pub async fn since_handed_out(&self, txid: Txid) -> Option<Duration> {
         let at = self.sent_at.lock().await.get(&txid).copied();
         at.map(|at| self.node.elapsed().saturating_sub(at))
@@ -317,10 +317,17 @@ impl<R: Rim> Engine<R> {
         Ok(())
     }
 
-    /// The books add up, so `txs` may be signed.
+    /// The books add up, so `txs` may be signed. Where they wait for an epoch, the ledger's clock tells whether there can
+    /// be such an epoch; a fee is raised without it.
     async fn check_books(&self, epoch: EpochId, txs: &[PlannedTx]) -> Result<(), Error> {
-        let ended = self.chain.first_epoch()..EpochId::at(self.chain.now().await?);
-        self.store.check_books(epoch, txs, ended).await
+        match self.store.check_books(epoch, txs, None).await {
+            Err(wait @ Error::Waiting { .. }) => {
+                let Ok(now) = self.chain.now().await else { return Err(wait) };
+                let ended = self.chain.first_epoch()..EpochId::at(now);
+                self.store.check_books(epoch, txs, Some(&ended)).await
+            }
+            ended => ended,
+        }
     }
 
     /// The baton that the next planned epoch spends, with the transaction that created it.

@@ -352,7 +352,7 @@ impl Book for Store {
         &self,
         epoch: EpochId,
         txs: &[PlannedTx],
-        ended: Range<EpochId>,
+        ended: Option<&Range<EpochId>>,
     ) -> Result<(), Error> {
         self.check_books(epoch, txs, ended).await
     }

@@ -164,12 +164,13 @@ pub trait Book {
     async fn genesis(&self, txid: Txid) -> Result<Option<Transaction>, Error>;
     /// Whether two operators have paused.
     async fn paused(&self) -> Result<bool, Error>;
-    /// Holds the books against each other before `txs` are signed; only epochs of `ended` can have been committed.
+    /// Holds the books against each other before `txs` are signed; only epochs of `ended`, if that is known, can have
+    /// been committed.
     async fn check_books(
         &self,
         epoch: EpochId,
         txs: &[PlannedTx],
-        ended: Range<EpochId>,
+        ended: Option<&Range<EpochId>>,
     ) -> Result<(), Error>;
 }
 

@@ -237,6 +237,9 @@ impl Store {
     /// When the state has no plan; those of the database.
     pub async fn put_plan(&self, epoch: EpochId, state: &State) -> Result<(), Error> {
         let plan = state.plan().ok_or_else(|| Error::mismatch(epoch, "it has no plan"))?;
+        if plan.first_txid() != Some(plan.baton.outpoint.txid) {
+            return Err(Error::mismatch(epoch, "its plan does not make its baton"));
+        }
         let mut connection = self.connection_for(state).await?;
         let mut tx = connection.begin().await?;
         if let Some(mut memory) = self.memory() {

@@ -19,8 +19,8 @@ use crate::{
 };
 
 impl Store {
-    /// Holds the books against each other for an epoch that is about to be signed. Only epochs of `ended` can have been
-    /// committed, whether this database has heard of them or not.
+    /// Holds the books against each other for an epoch that is about to be signed. Only epochs of `ended`, if that is
+    /// known, can have been committed, whether this database has heard of them or not.
     ///
     /// # Errors
     /// `Conservation` if a sat is missing or too many: the service stops. `Waiting` while the reserve does not cover the
@@ -30,10 +30,10 @@ impl Store {
         &self,
         epoch: EpochId,
         txs: &[PlannedTx],
-        ended: Range<EpochId>,
+        ended: Option<&Range<EpochId>>,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        check(&mut tx, epoch, txs, &ended).await
+        check(&mut tx, epoch, txs, ended).await
     }
 }
 
@@ -41,7 +41,7 @@ async fn check(
     tx: &mut Tx<'_, Any>,
     epoch: EpochId,
     txs: &[PlannedTx],
-    ended: &Range<EpochId>,
+    ended: Option<&Range<EpochId>>,
 ) -> Result<(), Error> {
     let broken = |what: String| Error::Conservation { epoch: Some(epoch.0), what };
     identity(tx, epoch).await?;
@@ -147,9 +147,10 @@ async fn unexplained(
     tx: &mut Tx<'_, Any>,
     epoch: EpochId,
     txs: &[PlannedTx],
-    ended: &Range<EpochId>,
+    ended: Option<&Range<EpochId>>,
 ) -> Result<(), Error> {
-    let rows = sqlx::query("SELECT txid, paid, fee FROM outflows WHERE matched = 0");
+    let rows = sqlx::query("SELECT txid, paid, fee FROM outflows WHERE matched = 0 ORDER BY txid");
+    let mut waits = None;
     for row in rows.fetch_all(&mut **tx).await? {
         let (txid, paid, fee): (String, i64, i64) = (row.get(0), row.get(1), row.get(2));
         if txs.iter().any(|planned| planned.tx.txid().to_string() == txid) {
@@ -157,60 +158,68 @@ async fn unexplained(
         }
         let known = sqlx::query("SELECT id FROM transfers WHERE reference = $1 AND kind = 'fee'");
         let known = known.bind(txid.clone()).fetch_optional(&mut **tx).await?.is_some();
-        if !known && !planned(tx, epoch, &txid, ended).await? {
-            let what = format!(
-                "{txid} took {paid} sat and {fee} sat of fee out of the wallet, and no plan of ours says so; find out who \
-                 signed it; if it is in order, `settlement ledger --accept {txid}`"
-            );
-            return Err(Error::Conservation { epoch: Some(epoch.0), what });
+        if known {
+            continue;
+        }
+        match planned(tx, &txid, ended).await? {
+            InPlan::Yes => {}
+            InPlan::Wait(what) => waits = Some(what),
+            InPlan::No => {
+                let what = format!(
+                    "{txid} took {paid} sat and {fee} sat of fee out of the wallet, and no plan of ours says so; find out \
+                     who signed it; if it is in order, `settlement ledger --accept {txid}`"
+                );
+                return Err(Error::Conservation { epoch: Some(epoch.0), what });
+            }
         }
     }
-    Ok(())
+    // a theft is told of first, whatever else waits
+    waits.map_or(Ok(()), |what| Err(Error::waiting(epoch, what)))
 }
 
-/// Whether a variant of the epoch that it names has the transaction: after a lost database a payout may be in a block
-/// before its epoch has come so far again, or is there at all (a node that answers late has not told of its commit). While
-/// that epoch is not planned yet, or has still to say whether what spends its baton is a variant, nobody knows, and nothing
-/// is signed.
+/// Whether a plan of ours has a transaction.
+enum InPlan {
+    Yes,
+    No,
+    /// Nobody knows before this.
+    Wait(String),
+}
+
+/// Whether a variant of the epoch that it names has the transaction. After a lost database a payout may be in a block
+/// before its epoch has come so far again, or before a node that answers late tells of the epoch at all. While that epoch
+/// is not planned yet, or has still to say whether what spends its baton is a variant, nobody knows, and nothing is signed.
 async fn planned(
     tx: &mut Tx<'_, Any>,
-    epoch: EpochId,
     txid: &str,
-    ended: &Range<EpochId>,
-) -> Result<bool, Error> {
+    ended: Option<&Range<EpochId>>,
+) -> Result<InPlan, Error> {
     let rows = sqlx::query("SELECT DISTINCT epoch, spends FROM marked WHERE txid = $1");
     let rows = rows.bind(txid.to_owned()).fetch_all(&mut **tx).await?;
     for row in rows {
         let (other, spends): (i64, String) = (row.get(0), row.get(1));
         let other = u32::try_from(other).map(EpochId);
         let other = other.map_err(|error| Error::Damaged(format!("an epoch: {error}")))?;
-        let state = parts::read(&mut **tx, other).await?;
-        let to_come = match &state {
-            None => ended.contains(&other),
-            Some(state) => {
-                matches!(state, State::Snapshot(_) | State::Allocated(_) | State::Committed(_))
+        let to_come = || format!("{txid} says that it pays epoch {other}, which is planned first");
+        let state = match parts::read(&mut **tx, other).await? {
+            None if ended.is_some_and(|ended| !ended.contains(&other)) => continue,
+            None | Some(State::Snapshot(_) | State::Allocated(_) | State::Committed(_)) => {
+                return Ok(InPlan::Wait(to_come()));
             }
+            Some(state) => state,
         };
-        if to_come {
-            let what = format!("{txid} says that it pays epoch {other}, which is planned first");
-            return Err(Error::waiting(epoch, what));
-        }
-        let Some((state, found)) = state.as_ref().and_then(|state| Some((state, state.planned()?)))
-        else {
-            continue;
-        };
+        let Some(found) = state.planned() else { continue };
         let has = |plan: &Plan| plan.txs.iter().any(|one| one.tx.txid().to_string() == txid);
         if found.plans().any(has) {
-            return Ok(true);
+            return Ok(InPlan::Yes);
         }
         if !matches!(state, State::Proven(_)) && spends_a_baton(tx, found, &spends).await? {
             let what = format!(
                 "{txid} spends the baton of epoch {other}, which says first whether it is a variant"
             );
-            return Err(Error::waiting(epoch, what));
+            return Ok(InPlan::Wait(what));
         }
     }
-    Ok(false)
+    Ok(InPlan::No)
 }
 
 /// Whether a place is the baton of a variant, or of one that is not known yet, or a chunk of a root transaction that

@@ -172,7 +172,7 @@ impl Book for SimBook {
         &self,
         epoch: EpochId,
         txs: &[PlannedTx],
-        ended: Range<EpochId>,
+        ended: Option<&Range<EpochId>>,
     ) -> Result<(), Error> {
         match &self.real {
             Some(real) => real.check_books(epoch, txs, ended).await,
